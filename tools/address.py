@@ -1,0 +1,59 @@
+"""The repository's address: kept in `_config.yml`, copied from there to wherever it must be text.
+
+Change the address in `_config.yml`, then run ``python -m tools.address``: it replaces the former
+address (the one in `CITATION.cff`) in the README, the metadata files and the labs. The tests fail
+while the two differ.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def repository() -> str:
+    """The ``owner/name`` in `_config.yml`, which counts."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))
+    return config["repository"]["url"].removeprefix("https://github.com/").rstrip("/")
+
+
+def stamped() -> list[Path]:
+    """The files that hold the address as text."""
+    names = ("README.md", "CONTRIBUTING.md", "CITATION.cff", "pyproject.toml", "book/setup.md")
+    return [*(ROOT / name for name in names), *sorted((ROOT / "notebooks").rglob("*.ipynb"))]
+
+
+def former() -> str:
+    """The ``owner/name`` that the files hold now."""
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf8")
+    return re.search(r"repository-code: https://github\.com/([\w.-]+/[\w.-]+)", text).group(1)
+
+
+def colab_source() -> str:
+    """The first cell of every lab: it installs the package, on Colab only."""
+    return (
+        "# On Colab only: install the package this lab stands on.\n"
+        "import sys\n\n"
+        'if "google.colab" in sys.modules:\n'
+        f'    %pip install -q "nlpmeta[labs] @ git+https://github.com/{repository()}"'
+    )
+
+
+def main() -> int:
+    """Write the address of `_config.yml` into every file that holds the former one."""
+    old, new = former(), repository()
+    for path in stamped():
+        text = path.read_text(encoding="utf8")
+        if old != new and old in text:
+            path.write_text(text.replace(old, new), encoding="utf8")
+            print(f"{path.relative_to(ROOT)}: {old} -> {new}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
