@@ -6,6 +6,7 @@ Every function takes the folder of the HTML and returns a list of sentences, one
 from __future__ import annotations
 
 import functools
+import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,7 +17,7 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def parse(page: Path) -> BeautifulSoup:
     """The parsed HTML of ``page``; each page is read once."""
     return BeautifulSoup(page.read_text(encoding="utf8"), "lxml")
@@ -29,7 +30,9 @@ def toc_entries() -> list[str]:
         if isinstance(node, list):
             return [name for item in node for name in walk(item)]
         names = [node[key] for key in ("root", "file") if key in node]
-        return names + [n for key in ("parts", "chapters", "sections") for n in walk(node.get(key, []))]
+        return names + [
+            n for key in ("parts", "chapters", "sections") for n in walk(node.get(key, []))
+        ]
 
     return walk(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8")))
 
@@ -108,15 +111,32 @@ def unresolved(html: Path) -> list[str]:
     for page in pages(html):
         article = parse(page).select_one("article")
         for block in article.find_all(["p", "li", "td", "figcaption"]) if article else []:
-            text = "".join(
-                s for s in block.strings if s.parent.name not in {"code", "pre", "span"}
-            )
+            text = "".join(s for s in block.strings if s.parent.name not in {"code", "pre", "span"})
             if found := pattern.search(text):
                 faults.append(f"{page.relative_to(html)}: {found.group(0)!r} in {text[:80]!r}")
     return faults
 
 
+def missing_from_search(html: Path) -> list[str]:
+    """Pages that the search, which works from the files without a server, cannot find."""
+    index = html / "searchindex.js"
+    if not index.is_file():
+        return ["searchindex.js was not built; the search finds nothing"]
+    text = index.read_text(encoding="utf8").strip()
+    found = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))["docnames"]
+    return [f"the search does not know {name}" for name in toc_entries() if name not in found]
+
+
+CHECKS = (
+    missing_pages,
+    broken_links,
+    missing_alt,
+    outside_resources,
+    unresolved,
+    missing_from_search,
+)
+
+
 def problems(html: Path) -> list[str]:
     """All faults of the built pages."""
-    checks = (missing_pages, broken_links, missing_alt, outside_resources, unresolved)
-    return [fault for check in checks for fault in check(html)]
+    return [fault for check in CHECKS for fault in check(html)]

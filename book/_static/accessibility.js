@@ -1,0 +1,25 @@
+/* What the theme leaves undone for readers with a keyboard or a screen reader; on every page. */
+document.addEventListener("DOMContentLoaded", () => {
+  const all = (selector) => document.querySelectorAll(selector);
+
+  // The arrow that unfolds a chapter in the sidebar has no name.
+  for (const summary of all(".bd-sidebar-primary li > details > summary")) {
+    const chapter = summary.closest("li").querySelector("a").textContent.trim();
+    summary.setAttribute("aria-label", `Sections of ${chapter}`);
+  }
+  // The search button is named "Search", which hides the keys it shows; its text says both.
+  for (const button of all(".search-button-field")) button.removeAttribute("aria-label");
+  // The sidebar, with the logo on top, is part of no landmark.
+  for (const sidebar of all(".bd-sidebar-primary")) {
+    sidebar.setAttribute("role", "region");
+    sidebar.setAttribute("aria-label", "Book");
+  }
+  // A table that scrolls sideways can be reached with the keyboard.
+  for (const table of all(".pst-scrollable-table-container")) table.tabIndex = 0;
+  // The box of a task list takes the text beside it as its name.
+  for (const box of all("input.task-list-item-checkbox")) {
+    box.setAttribute("aria-label", box.parentElement.textContent.trim());
+  }
+  // The list of references claims to be a list but holds no list items.
+  for (const list of all(".citation-list[role], .citation[role]")) list.removeAttribute("role");
+});

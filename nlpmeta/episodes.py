@@ -1,0 +1,289 @@
+"""Tasks, and how to draw and score them: the protocol that every few-shot learner shares.
+
+A task has a support set to adapt on and a query set to be scored on (Vinyals et al., 2016). An
+:class:`EpisodeSampler` draws tasks from labeled examples, N classes with K support examples each,
+and :func:`evaluate` scores a learner on a fixed list of them, so that every learner meets the same
+tasks and two learners can be compared task by task (:func:`compare`). Exports :class:`Task`,
+:class:`EpisodeSampler`, :class:`Score`, :func:`by_class`, :func:`evaluate`, :func:`compare`,
+:func:`n_ways`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import trange
+
+from nlpmeta.metrics import normal_interval
+
+Classes = Mapping[str, Tensor]
+Predictor = Callable[[Tensor], Tensor]
+
+
+class Task(NamedTuple):
+    """One episode, or a batch of them with a leading task axis.
+
+    Parameters
+    ----------
+    support_x : Tensor, shape (n_way * k_shot, ...)
+        Examples to adapt on.
+    support_y : Tensor of int64, shape (n_way * k_shot,)
+        Their labels, 0 to n_way - 1.
+    query_x : Tensor, shape (n_way * n_query, ...)
+        Examples to be scored on; none of them is in the support set.
+    query_y : Tensor of int64, shape (n_way * n_query,)
+        Their labels.
+    """
+
+    support_x: Tensor
+    support_y: Tensor
+    query_x: Tensor
+    query_y: Tensor
+
+
+class Learner(Protocol):
+    """Whatever can adapt: a network, a classifier, a nearest-neighbor rule."""
+
+    def adapt(self, support_x: Tensor, support_y: Tensor) -> Predictor:
+        """A function from queries (q, ...) to logits (q, n_way), fitted to the support set."""
+        ...
+
+
+def by_class(
+    x: Tensor, labels: Sequence[str], domains: Sequence[str] | None = None
+) -> dict[str, dict[str, Tensor]]:
+    """Group examples by domain and, inside it, by class.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, ...)
+        Examples.
+    labels : sequence of n str
+        The class of each.
+    domains : sequence of n str, optional
+        What the classes of a task must have in common, for instance a language; without it all
+        examples are of one domain, named ``""``.
+
+    Returns
+    -------
+    dict of dict of Tensor
+        ``grouped[domain][label]`` holds the examples of that class, in their order.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or there are no examples.
+
+    Examples
+    --------
+    >>> grouped = by_class(torch.arange(4), ["b", "a", "b", "a"])
+    >>> grouped[""]["b"]
+    tensor([0, 2])
+    """
+    domains = [""] * len(labels) if domains is None else domains
+    if not len(x) == len(labels) == len(domains) or len(x) == 0:
+        raise ValueError(
+            f"x, labels and domains have lengths {len(x)}, {len(labels)} and {len(domains)}; "
+            "give each example one label and one domain, and at least one example"
+        )
+    rows: dict[str, dict[str, list[int]]] = {}
+    for row, (label, domain) in enumerate(zip(labels, domains)):
+        rows.setdefault(domain, {}).setdefault(label, []).append(row)
+    return {
+        domain: {label: x[torch.tensor(chosen)] for label, chosen in classes.items()}
+        for domain, classes in rows.items()
+    }
+
+
+class EpisodeSampler:
+    """Draw N-way K-shot tasks from labeled examples, each one fixed by the seed and its number.
+
+    A task takes a domain uniformly at random from those with enough classes, then ``n_way`` of its
+    classes without replacement in random order, which become the labels 0 to n_way - 1, then
+    ``k_shot + n_query`` examples of each without replacement, the first for the support set and
+    the rest for the query set. Task ``index`` depends on the seed and the index only: not on how
+    many were drawn before, nor on who draws it.
+
+    Parameters
+    ----------
+    data : mapping of domain to mapping of class to Tensor (n_examples, ...)
+        As :func:`by_class` gives it.
+    n_way, k_shot, n_query : int
+        Classes of a task, support examples of a class, query examples of a class; at least 1.
+    seed : int
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        If a number is too small, or no domain has ``n_way`` classes of ``k_shot + n_query``
+        examples.
+
+    Examples
+    --------
+    >>> data = by_class(torch.arange(12), list("aaaabbbbcccc"))
+    >>> task = EpisodeSampler(data, n_way=2, k_shot=1, n_query=2, seed=0).task(0)
+    >>> task.support_x.shape, task.query_y
+    (torch.Size([2]), tensor([0, 0, 1, 1]))
+    """
+
+    def __init__(
+        self, data: Mapping[str, Classes], n_way: int, k_shot: int, n_query: int, seed: int
+    ) -> None:
+        least = {"n_way": (n_way, 1), "k_shot": (k_shot, 1), "n_query": (n_query, 1)}
+        for name, (value, smallest) in {**least, "seed": (seed, 0)}.items():
+            if value < smallest:
+                raise ValueError(f"{name} is {value}; give at least {smallest}")
+        per_class = k_shot + n_query
+        self.n_way, self.k_shot, self.n_query, self.seed = n_way, k_shot, n_query, seed
+        self.domains = {
+            domain: usable
+            for domain, classes in data.items()
+            if len(usable := {c: x for c, x in classes.items() if len(x) >= per_class}) >= n_way
+        }
+        if not self.domains:
+            sizes = sorted((len(x) for c in data.values() for x in c.values()), reverse=True)
+            raise ValueError(
+                f"k_shot + n_query is {per_class}, but no domain has n_way = {n_way} classes with "
+                f"that many examples (largest classes: {sizes[:n_way]}); lower n_way, k_shot or "
+                "n_query, or give more examples"
+            )
+        self._names = list(self.domains)
+
+    def task(self, index: int) -> Task:
+        """The task with this number, 0 or larger."""
+        if index < 0:
+            raise ValueError(f"index is {index}; tasks are numbered from 0")
+        rng = np.random.default_rng([self.seed, index])
+        classes = list(self.domains[self._names[rng.integers(len(self._names))]].values())
+        chosen = rng.permutation(len(classes))[: self.n_way]
+        rows = [
+            rng.choice(len(classes[c]), self.k_shot + self.n_query, replace=False) for c in chosen
+        ]
+        support = [classes[c][r[: self.k_shot]] for c, r in zip(chosen, rows)]
+        query = [classes[c][r[self.k_shot :]] for c, r in zip(chosen, rows)]
+        labels = torch.arange(self.n_way)
+        return Task(
+            torch.cat(support),
+            labels.repeat_interleave(self.k_shot),
+            torch.cat(query),
+            labels.repeat_interleave(self.n_query),
+        )
+
+    def batch(self, first: int, n_tasks: int) -> Task:
+        """Tasks ``first`` to ``first + n_tasks - 1``, stacked along a new leading axis."""
+        if n_tasks < 1:
+            raise ValueError(f"n_tasks is {n_tasks}; give at least 1")
+        return Task(*map(torch.stack, zip(*(self.task(first + i) for i in range(n_tasks)))))
+
+
+class Score(NamedTuple):
+    """How well a learner does: the mean over tasks and its uncertainty.
+
+    Parameters
+    ----------
+    mean : float
+        Mean accuracy over the tasks, between 0 and 1.
+    ci95 : float
+        Half width of the normal 95 % interval of that mean. It covers the choice of tasks only,
+        not the choice of training data or of the training seed.
+    per_episode : ndarray of float64, shape (n_episodes,)
+        The accuracy on each task.
+    """
+
+    mean: float
+    ci95: float
+    per_episode: np.ndarray
+
+    def __str__(self) -> str:
+        return f"{100 * self.mean:.1f} ± {100 * self.ci95:.1f} %"
+
+
+def _score(values: np.ndarray) -> Score:
+    interval = normal_interval(values)
+    return Score(interval.estimate, (interval.high - interval.low) / 2, values)
+
+
+def n_ways(labels: Tensor) -> int:
+    """The number of classes of a task: one more than its largest label.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, or a label below 0.
+
+    Examples
+    --------
+    >>> n_ways(torch.tensor([0, 2, 1, 0]))
+    3
+    """
+    if labels.numel() == 0 or int(labels.min()) < 0:
+        raise ValueError(
+            f"labels are {labels.tolist()}; give at least one label, numbered from 0 upward"
+        )
+    return int(labels.max()) + 1
+
+
+def evaluate(learner: Learner, sampler: EpisodeSampler, n_episodes: int = 600) -> Score:
+    """Adapt to each of the sampler's first tasks and take the accuracy on its queries.
+
+    Parameters
+    ----------
+    learner : Learner
+    sampler : EpisodeSampler
+        The same sampler (same data, same seed) gives every learner the same tasks.
+    n_episodes : int
+        How many tasks, at least 2.
+
+    Returns
+    -------
+    Score
+        Mean accuracy, half width of its 95 % interval, accuracy per task.
+
+    Raises
+    ------
+    ValueError
+        If ``n_episodes`` is below 2, or the learner returns logits of a wrong shape or NaN.
+    """
+    if n_episodes < 2:
+        raise ValueError(f"n_episodes is {n_episodes}; an interval needs at least 2")
+    accuracies = np.empty(n_episodes)
+    for index in trange(n_episodes, desc="episodes", leave=False):
+        task = sampler.task(index)
+        logits = learner.adapt(task.support_x, task.support_y)(task.query_x)
+        if logits.shape != (len(task.query_y), sampler.n_way) or torch.isnan(logits).any():
+            raise ValueError(
+                f"the predictor's logits have shape {tuple(logits.shape)} or hold NaN; it must "
+                f"return ({len(task.query_y)}, {sampler.n_way}) finite numbers"
+            )
+        accuracies[index] = (logits.argmax(-1) == task.query_y).double().mean()
+    return _score(accuracies)
+
+
+def compare(a: Score, b: Score) -> Score:
+    """The mean difference ``a - b`` on the same tasks, with its paired interval.
+
+    Tasks differ in difficulty far more than two learners do on one task, so the interval of the
+    differences is narrower than the two intervals suggest.
+
+    Raises
+    ------
+    ValueError
+        If the two were not scored on equally many tasks.
+
+    Examples
+    --------
+    >>> a, b = (Score(0.0, 0.0, np.array(x)) for x in ([0.5, 0.9], [0.4, 0.8]))
+    >>> round(compare(a, b).mean, 3)
+    0.1
+    """
+    if a.per_episode.shape != b.per_episode.shape:
+        raise ValueError(
+            f"a was scored on {len(a.per_episode)} tasks, b on {len(b.per_episode)}; "
+            "score both with the same sampler and n_episodes"
+        )
+    return _score(a.per_episode - b.per_episode)

@@ -1,0 +1,1 @@
+"""Tests of the book: pages, labs, citations, and the built site."""

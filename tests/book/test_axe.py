@@ -1,0 +1,179 @@
+"""Every page in a browser: accessible, without a fault in the console, a request to the network or
+a sideways scroll on a phone.
+
+axe-core (Deque) looks for what keeps people with a keyboard, a magnifier or a screen reader out.
+Nothing of impact serious or critical may be left, in the light and in the dark theme, with
+everything that folds unfolded.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import pytest
+
+from tools.site import toc_entries
+
+# Rules that the theme breaks and this book cannot mend, each with the reason. What could be mended
+# is: in book/_static/accessibility.js and book.css.
+THEME_ALONE: dict[str, str] = {}
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf8")
+RUN_AXE = """
+    () => axe.run(document, {
+        resultTypes: ["violations"],
+        preload: false,
+        rules: {"label-content-name-mismatch": {enabled: true}},
+    })
+"""
+UNFOLD = """
+    async () => {
+        const style = document.createElement("style");
+        style.textContent = "* { transition: none !important; animation: none !important; }";
+        document.head.append(style);
+        for (const details of document.querySelectorAll("details")) details.open = true;
+        for (const hidden of document.querySelectorAll(".toggle-hidden")) {
+            hidden.classList.remove("toggle-hidden");
+        }
+        if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
+    }
+"""
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+DESKTOP, PHONE = 1280, 390
+PAGES = [*toc_entries(), "search", "genindex"]
+ON_A_PHONE = [name for name in PAGES if name.endswith(("book/index", "learning-to-learn"))]
+
+
+class Visit(NamedTuple):
+    """What one visit to a page met."""
+
+    violations: list[str]
+    errors: list[str]  # of the console, and uncaught ones
+    outside: list[str]  # addresses that the page asked for on other machines
+    sideways: int  # pixels that the page is wider than the window
+
+
+def serious(result: dict[str, Any]) -> list[str]:
+    """The violations of a result of axe that count, one line for each place."""
+    return [
+        f"{rule['id']} ({rule['impact']}) at {node['target']}: {node['html'][:120]}"
+        for rule in result["violations"]
+        if rule["impact"] in {"serious", "critical"} and rule["id"] not in THEME_ALONE
+        for node in rule["nodes"]
+    ]
+
+
+def visit(
+    browser, url: str, *, theme: str = "light", width: int = DESKTOP, axe: bool = True
+) -> Visit:
+    """Open a page as a reader with this theme and window, unfold everything, and look."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    context.add_init_script(
+        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}');"
+    )
+    page = context.new_page()
+    errors: list[str] = []
+    outside: list[str] = []
+    home = url.split("/")[2] if url.startswith("http") else ""
+
+    def on_request(request) -> None:
+        if request.url.startswith("http") and request.url.split("/")[2] != home:
+            outside.append(request.url)
+
+    page.on("request", on_request)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.goto(url, wait_until="load")
+    page.evaluate(UNFOLD)
+    sideways = page.evaluate(SIDEWAYS)
+    met = list(errors)  # what axe itself causes does not count
+    violations: list[str] = []
+    if axe:
+        page.evaluate(AXE)
+        violations = serious(page.evaluate(RUN_AXE))
+    context.close()
+    return Visit(violations, met, outside, sideways)
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_whole_and_offline(browser, address, name, theme):
+    met = visit(browser, f"{address}{name}.html", theme=theme)
+    assert met.violations == []
+    assert met.errors == []
+    assert met.outside == []
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone(browser, address, name):
+    met = visit(browser, f"{address}{name}.html", width=PHONE, axe=name in ON_A_PHONE)
+    assert met.sideways <= 0
+    assert met.violations == []
+
+
+# --- that these tests can fail
+
+GOOD = """<!DOCTYPE html><html lang="en"><head><title>Page</title></head><body><main><h1>Page</h1>
+<p>Text with a <a href="#x" id="x">link</a>.</p></main></body></html>"""
+
+
+@pytest.fixture
+def visited(browser, tmp_path):
+    """Visit a page made of this text."""
+
+    def look(text: str, **options: Any) -> Visit:
+        path = tmp_path / "page.html"
+        path.write_text(text, encoding="utf8")
+        return visit(browser, path.as_uri(), **options)
+
+    return look
+
+
+@pytest.mark.site
+def test_a_good_page_passes(visited):
+    assert visited(GOOD) == Visit([], [], [], 0)
+    assert visited(GOOD, width=PHONE).sideways == 0
+
+
+@pytest.mark.site
+@pytest.mark.parametrize(
+    ("rule", "piece"),
+    [
+        ("image-alt", "<img src='data:,'>"),
+        ("color-contrast", "<p style='color: #bbb; background: #fff'>faint</p>"),
+        ("button-name", "<button></button>"),
+        ("summary-name", "<details><summary></summary>text</details>"),
+        ("label", "<input type='checkbox'>"),
+        (
+            "color-contrast",
+            "<details><summary>More</summary><p style='color: #ccc'>faint</p></details>",
+        ),
+        ("label-content-name-mismatch", "<button aria-label='Find'>Search all</button>"),
+    ],
+)
+def test_a_violation_is_found(visited, rule, piece):
+    (violation,) = visited(GOOD.replace("</main>", f"{piece}</main>")).violations
+    assert violation.startswith(rule)
+
+
+@pytest.mark.site
+@pytest.mark.parametrize(
+    "script", ["console.error('no')", "nowhere()", "const a = 1; </script><script>const a = 2;"]
+)
+def test_an_error_of_a_script_is_found(visited, script):
+    assert visited(GOOD.replace("</head>", f"<script>{script}</script></head>")).errors
+
+
+@pytest.mark.site
+def test_a_request_to_the_network_is_found(visited):
+    page = GOOD.replace("</head>", "<script src='https://example.org/a.js'></script></head>")
+    assert visited(page).outside == ["https://example.org/a.js"]
+
+
+@pytest.mark.site
+def test_a_page_too_wide_for_a_phone_is_found(visited):
+    page = GOOD.replace("</main>", "<pre style='width: 600px'>wide</pre></main>")
+    assert visited(page, width=PHONE).sideways > 0
