@@ -107,7 +107,7 @@ def learn_merges(
     """
     spelled = list(spelled)
     counts: Counter[tuple[int, int]] = Counter()
-    where: dict[tuple[int, int], set[int]] = defaultdict(set)  # pieces that a pair may stand in
+    where: dict[tuple[int, int], set[int]] = defaultdict(set)  # in which pieces
     for i, ids in enumerate(spelled):
         for pair in pairwise(ids):
             counts[pair] += times[i]
@@ -119,7 +119,7 @@ def learn_merges(
         noted, pair = heapq.heappop(heap)
         if counts[pair] < min_count:
             continue
-        if counts[pair] != -noted:  # the count fell since it was noted: put the pair back in line
+        if counts[pair] != -noted:  # it fell since it was noted: back in line
             heapq.heappush(heap, (-counts[pair], pair))
             continue
         new = first_new + len(merges)

@@ -193,13 +193,15 @@ def precision_recall_f1(
     if average not in (None, "macro", "micro"):
         raise ValueError(f"average is {average!r}; choose 'macro', 'micro' or None")
     counts = confusion_matrix(true, predicted, labels)
-    hit, said, meant = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    hit = counts.diagonal()
+    said, meant = counts.sum(axis=0), counts.sum(axis=1)
     if average == "micro":
         hit, said, meant = hit.sum(), said.sum(), meant.sum()
-    scores = [_ratio(hit, said), _ratio(hit, meant), _ratio(2 * hit, said + meant)]
-    if average == "macro":
-        scores = [score.mean() for score in scores]
-    return PrecisionRecallF1(*(s if average is None else float(s) for s in scores))
+    precision, recall = _ratio(hit, said), _ratio(hit, meant)
+    f1 = _ratio(2 * hit, said + meant)
+    if average is None:
+        return PrecisionRecallF1(precision, recall, f1)
+    return PrecisionRecallF1(*(float(s.mean()) for s in (precision, recall, f1)))
 
 
 def roc_curve(true: ArrayLike, score: ArrayLike) -> RocCurve:
@@ -323,7 +325,7 @@ def expected_calibration_error(
 ) -> float:
     """The gap between confidence and accuracy, averaged over bins of confidence.
 
-    sum_b (n_b / n) |accuracy_b - confidence_b| (Naeini, Cooper and Hauskrecht 2015; Guo, Pleiss,
+    sum_b (n_b / n) abs(accuracy_b - confidence_b) (Naeini, Cooper and Hauskrecht 2015; Guo, Pleiss,
     Sun and Weinberger 2017).
 
     Parameters

@@ -36,13 +36,14 @@ def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
     1
     """
     number: dict[Hashable, int] = {}
-    b_ids = np.array([number.setdefault(token, len(number)) for token in b], dtype=np.int64)
+    ids = [number.setdefault(token, len(number)) for token in b]
+    b_ids = np.array(ids, dtype=np.int64)
     place = np.arange(len(b) + 1)
     row = place
     for i, token in enumerate(a, start=1):
         substitute = row[:-1] + (b_ids != number.get(token, -1))
         above = np.concatenate(([i], np.minimum(row[1:] + 1, substitute)))
-        # An insertion costs 1 per column: D[j] = min over k <= j of above[k] + (j - k).
+        # Insertions: D[j] = min over k <= j of above[k] + (j - k).
         row = np.minimum.accumulate(above - place) + place
     return int(row[-1])
 

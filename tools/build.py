@@ -50,6 +50,8 @@ def build_pages() -> None:
     environment = dict(os.environ, **ENVIRONMENT, PYTHONWARNINGS="ignore")
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if result.returncode != 0:
+        # Pages that were read are not read again, and their warnings would be gone next time.
+        shutil.rmtree(HTML.parent / ".doctrees", ignore_errors=True)
         print(result.stdout[-6000:], result.stderr[-6000:], sep="\n", file=sys.stderr)
         raise SystemExit("Stopped: the book does not build; the warnings above say where.")
 

@@ -52,6 +52,7 @@ def missing_pages(html: Path) -> list[str]:
     ]
 
 
+@functools.cache
 def anchors(page: Path) -> set[str]:
     """The identifiers that a link may point to on ``page``."""
     return {tag["id"] for tag in parse(page).find_all(id=True)} | {

@@ -20,6 +20,12 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const box of all("input.task-list-item-checkbox")) {
     box.setAttribute("aria-label", box.parentElement.textContent.trim());
   }
+  // The theme lets the keyboard reach code that scrolls, but looks for it on a resize only.
+  const lookAgain = () => window.dispatchEvent(new Event("resize"));
+  document.addEventListener("toggle", lookAgain, true);
+  for (const title of all(".dropdown > .admonition-title")) {
+    title.addEventListener("click", lookAgain);
+  }
   // The list of references claims to be a list but holds no list items.
   for (const list of all(".citation-list[role], .citation[role]")) list.removeAttribute("role");
 });

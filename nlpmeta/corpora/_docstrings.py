@@ -262,12 +262,12 @@ def read(docstring: str) -> list[tuple[str, str]]:
     Returns
     -------
     list of (str, str)
-        Section and sentence; empty for a docstring that is a licence text.
+        Section and sentence; empty for a docstring that is a license text.
 
     Examples
     --------
-    >>> read("Add two numbers.  They may be of *any* kind.\\n\\n>>> add(1, 2)\\n3\\n")
-    [('summary', 'Add two numbers.')]
+    >>> read("Add up two numbers.  They may be of *any* kind.\\n\\n>>> add(1, 2)\\n3\\n")
+    [('summary', 'Add up two numbers.'), ('description', 'They may be of any kind.')]
     """
     if _LEGAL.search(docstring):
         return []

@@ -110,7 +110,7 @@ def deal(sizes: Mapping[str, int]) -> dict[str, str]:
     Examples
     --------
     >>> deal({"a.b": 80, "a.c": 10, "a.d": 10})
-    {'a.c': 'test', 'a.b': 'train', 'a.d': 'validation'}
+    {'a.b': 'train', 'a.c': 'test', 'a.d': 'validation'}
     """
     room = dict.fromkeys(("test", "validation"), sum(sizes.values()) / 10)
     parts = {}

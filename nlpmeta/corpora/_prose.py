@@ -195,8 +195,8 @@ _LETTERS = "\u00e1\u00e4\u00e8\u00e9\u00ed\u00f1\u00f3\u00f6\u00fc\u0151"  # in 
 _ALPHABET = ascii_re(rf"[ !\"%-?A-Z\[\]^_a-z{_LETTERS}]*$")  # ASCII without ` { } | \ $ ~ # @
 _TRACES = (  # of markup, code and bibliographies: none may be left
     "::", ">>>", "<<<", "===", "--", "___", "](", "[[", ",)", "( ", " )", " _ ", "%(", "%s",
-    "TODO", "FIXME", "XXX", "Copyright", "DOI", "doi:", "arXiv", "ISBN", " vol. ", " Vol. ",
-    "Proc.", "Proceedings of", "University Press", "Springer", "Journal of",
+    "sphx_", "TODO", "FIXME", "XXX", "Copyright", "DOI", "doi:", "arXiv", "ISBN", " vol. ",
+    " Vol. ", "Proc.", "Proceedings of", "University Press", "Springer", "Journal of",
 )  # fmt: skip
 _OPENERS = (
     "The|This|It|If|In|Returns?|When|Note|These|Defaults?|By|You|We|Each|Also|However|Only|Must"
@@ -209,10 +209,12 @@ _SUSPECTS = [  # a character that must be there, and what must not be
     (". ", ascii_re(r", [A-Z]\. [A-Z]")),
     (" = ", ascii_re(r"^\w+(?:\.\w+)* = |; [a-z_]+ = ")),
     (".", ascii_re(r"\(?(?:19|20)\d\d\)?\.$|[a-z]{2}\.(?:The|This|If|It|In|For|See|When)\b")),
+    ("p.", ascii_re(r"\bpp?\.$")),
     (",", ascii_re(r",[.,]|[,:;]\.$|, optional")),
     (" ", ascii_re(rf"[a-z0-9)'\"\]] (?:{_OPENERS}):? [a-z]")),
 ]
-_STAR = ascii_re(r"[\w)\]] ?\*\*? ?(?=[\w(+-])|\*\*?(?=[a-z_]*(?:args|kw|dict|opt|param|prop))")
+_BRACKET = ascii_re(r"[()\[\]]")
+_STAR = ascii_re(r"[\w)\]]( ?)\*\*?\1(?=[\w(+-])|\*\*?(?=[a-z_]*(?:args|kw|dict|opt|param|prop))")
 _WORD = ascii_re(r"(?<![^ (\"'])[A-Za-z]+(?:[-'][A-Za-z]+)*(?=[,.;:?!)\"']*(?: |$))")
 
 
@@ -246,10 +248,20 @@ def is_clean(sentence: str) -> bool:
         return False
     if "*" in sentence and "*" in _STAR.sub("", sentence):
         return False
-    for opening, closing in ("()", "[]"):
-        if sentence.count(opening) != sentence.count(closing):
-            return False
-    if sentence.count('"') % 2:
+    if sentence.count('"') % 2 or not _balanced(sentence):
+        return False
+    if sentence.rsplit(" ", 1)[-1].lower() in _NEVER_LAST:
         return False
     words = _WORD.findall(sentence)
     return len(words) >= 4 and len(words) >= 0.6 * len(sentence.split(" "))
+
+
+def _balanced(sentence: str) -> bool:
+    """Whether each bracket has its partner."""
+    open_ones = []
+    for sign in _BRACKET.findall(sentence):
+        if sign in "([":
+            open_ones.append(sign)
+        elif not open_ones or open_ones.pop() + sign not in ("()", "[]"):
+            return False
+    return not open_ones

@@ -50,7 +50,7 @@ LIBRARIES = {
     "networkx": "3.6.1",
     "transformers": "5.23.0",
 }
-EXPECTED = "eee78825c5df4083a8f090a32728ec4532d4fbdac5f80d379dbcfda12ed7941d"
+EXPECTED = "12e1edbf67ccef4dcb8528b8c9419a166f06c115c2749f206f672454309f8561"
 
 # The package folders of a library whose name differs from the folder's, or that has two of them.
 _FOLDERS = {"scikit-learn": ("sklearn",), "matplotlib": ("matplotlib", "mpl_toolkits")}
@@ -247,7 +247,7 @@ def extract(roots: Mapping[str, Path]) -> list[str]:
     """
     rows: list[tuple[str, ...]] = []
     sizes: dict[str, Counter[str]] = {library: Counter() for library in LIBRARIES}
-    kept: set[str] = set()  # masked texts
+    kept: set[str] = set()  # masked texts, and texts in small letters
     seen: set[str] = set()  # docstrings
     for top, root in roots.items():
         for module, docstring in docstrings(top, root):
@@ -277,7 +277,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _rows(module: str, found: list[tuple[str, str]], kept: set[str]) -> list[tuple[str, ...]]:
-    """Give the pair and the sentences of a docstring whose masked texts are not in `kept` yet."""
+    """Give the pair and the sentences of a docstring that are no copies of what is `kept`."""
     rows: list[tuple[str, ...]] = []
     summary = next((sentence for section, sentence in found if section == "summary"), "")
     description = " ".join(sentence for section, sentence in found if section == "description")
@@ -287,7 +287,8 @@ def _rows(module: str, found: list[tuple[str, str]], kept: set[str]) -> list[tup
             kept |= keys
             rows.append((module, "pair", summary, description))
     for section, sentence in found:
-        if (key := mask(sentence)) not in kept:
-            kept.add(key)
+        keys = {mask(sentence), sentence.casefold()}
+        if keys.isdisjoint(kept):
+            kept |= keys
             rows.append((module, section, sentence))
     return rows

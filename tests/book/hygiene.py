@@ -233,6 +233,16 @@ def repeated_keys(lab: NotebookNode) -> list[str]:
     return [f"{key} is glued {count} times" for key, count in counts.items() if count > 1]
 
 
+def numpy_values(lab: NotebookNode) -> list[str]:
+    return [
+        f"cell {number} glues {value}; glue float(...) or int(...), which a page can format"
+        for number, output in outputs(lab)
+        if "scrapbook" in output.get("metadata", {})
+        for value in output["data"].values()
+        if isinstance(value, str) and re.match(r"(?:np\.|tensor\(|array\()", value)
+    ]
+
+
 CHECKS = (
     invalid,
     not_run_in_order,
@@ -247,6 +257,7 @@ CHECKS = (
     unchecked_runs,
     unasserted,
     repeated_keys,
+    numpy_values,
 )
 
 
