@@ -1,4 +1,4 @@
-"""Sphinx extension: figures and run times that a page takes from the committed outputs of a lab.
+"""Sphinx extension: what a page takes from a lab's committed outputs and from the package.
 
 ``{lab-figure} path/to/lab.ipynb::fig-key``
     A numbered figure from the picture that the lab glued under ``fig-key``. Alternative text
@@ -7,12 +7,17 @@
     The seconds that the lab took when its outputs were computed.
 ``{lab-times}``
     A table of all labs with their run times, slowest cell and size.
+``{package-code} path/to/module.py::name``
+    A function, class or method as it stands in the package, without its documentation, which the
+    API pages show.
 """
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +81,48 @@ class LabFigure(Figure, SphinxDirective):
         return super().run()
 
 
+def code_of(source: str, name: str) -> str:
+    """The definition ``name`` (dotted for a method) in ``source``, without its docstrings."""
+    node: ast.AST = ast.parse(source)
+    for part in name.split("."):
+        found = [n for n in ast.iter_child_nodes(node) if getattr(n, "name", None) == part]
+        if not found:
+            raise ValueError(f"there is no definition of {name}")
+        node = found[0]
+    documentation: set[int] = set()
+    for inner in ast.walk(node):
+        first = inner.body[0] if getattr(inner, "body", None).__class__ is list else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            documentation |= set(range(first.lineno, first.end_lineno + 1))
+    start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+    lines = source.splitlines()
+    kept = [lines[n - 1] for n in range(start, node.end_lineno + 1) if n not in documentation]
+    for number in reversed(range(1, len(kept))):  # the blank line after a docstring
+        if not kept[number].strip() and kept[number - 1].rstrip().endswith(":"):
+            del kept[number]
+    return textwrap.dedent("\n".join(kept))
+
+
+class PackageCode(SphinxDirective):
+    """Code from where it runs, without the documentation that the API pages show."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        relative, _, name = self.arguments[0].partition("::")
+        path = (Path(self.env.doc2path(self.env.docname)).parent / relative).resolve()
+        if not path.is_file():
+            raise self.error(f"package-code: there is no module at {relative}")
+        self.env.note_dependency(str(path))
+        try:
+            code = code_of(path.read_text(encoding="utf8"), name)
+        except ValueError as error:
+            raise self.error(f"package-code: {relative}: {error}") from error
+        block = nodes.literal_block(code, code, language="python")
+        self.set_source_info(block)
+        return [block]
+
+
 class LabTime(SphinxRole):
     """The run time of a lab, in words."""
 
@@ -120,8 +167,9 @@ class LabTimes(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the two directives and the role with Sphinx."""
+    """Register the directives and the role with Sphinx."""
     app.add_directive("lab-figure", LabFigure)
     app.add_directive("lab-times", LabTimes)
+    app.add_directive("package-code", PackageCode)
     app.add_role("lab-time", LabTime())
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

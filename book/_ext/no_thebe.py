@@ -1,4 +1,4 @@
-"""Sphinx extension: leave out Thebe, which Jupyter Book adds to every page and this book never uses.
+"""Sphinx extension: leave out Thebe, which Jupyter Book adds to every page.
 
 Its settings are written twice on each page, which is an error in the browser's console, and they
 name a script on the network.

@@ -60,17 +60,18 @@ def _last_name(match: re.Match[str]) -> str:
     return target.rsplit(".", 1)[-1].lstrip("~!") if target[:1] == "~" else target.lstrip("!.")
 
 
-_CITE = r"\[(?:\d+(?:[,-] ?\d+)*|#?\w+)\]_|(?<=[ .,;a-z)])\[\d+(?:[,-] ?\d+)*\]"
+_CITE = r"\[(?:\d+(?:[,-] ?\d+)*|#?\w+)\]_|(?<=[ .,;])\[[1-9]\d?\](?![\[(])"
 _NEEDS_CITE = (
     "see|in|of|by|from|and|or|to|with|on|per|also|references?|refs?\\.|refs?|paper|equation|eq\\.|"
-    "section|the|is|as|at|following|algorithm|page|chapter|theorem|table|figure"
+    "section|the|is|as|at|following|algorithm|page|chapter|theorem|table|figure|consult|compare|"
+    "cites?|citing|read|using|uses?|via|after|between|follows?|both|like|than|e\\.g\\.|cf\\.|for"
 )
 _INLINE = [  # a character that must be there, what to look for, what to put in its place
     ("_", ascii_re(r"(?<![\w`.])_([a-z]+)_(?![\w`(])"), r"\1"),
     ("`", ascii_re(r":math: ?`([^`]*)`"), _math),
     ("$", ascii_re(r"\$\$?([^$]+)\$\$?"), _math),
     ("\\", ascii_re(r"\\\((.+?)\\\)"), _math),
-    ("](", ascii_re(r"!?\[\[?`?([^\[\]`]*)`?\]?\]\((?:[^() ]|\([^()]*\))*\)"), r"\1"),
+    ("](", ascii_re(r"(?<![\w)\]])!?\[\[?`?([^\[\]`]*)`?\]?\]\((?:[^() ]|\([^()]*\))*\)"), r"\1"),
     ("`", ascii_re(r"\[`([^`\[\]]+)`\]"), _last_name),
     ("`", ascii_re(r":[a-z][a-z:+-]*: ?`([^`]+)`"), _last_name),
     ("`", ascii_re(r"``([^`]+)``"), r"\1"),

@@ -50,7 +50,7 @@ LIBRARIES = {
     "networkx": "3.6.1",
     "transformers": "5.23.0",
 }
-EXPECTED = "12e1edbf67ccef4dcb8528b8c9419a166f06c115c2749f206f672454309f8561"
+EXPECTED = "31342a16ef1684de9352c4a09abd7197d80d3f1cdc4b630dfc0a7e64b08cc9ab"
 
 # The package folders of a library whose name differs from the folder's, or that has two of them.
 _FOLDERS = {"scikit-learn": ("sklearn",), "matplotlib": ("matplotlib", "mpl_toolkits")}

@@ -41,7 +41,13 @@ UNFOLD = """
             title.click();
         }
         if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
-        await new Promise(done => setTimeout(done, 500));  // scripts wait before they react
+        // The theme waits before it lets the keyboard reach what scrolls: give it two seconds.
+        const unreached = () => [...document.querySelectorAll("pre")].some(
+            code => code.tabIndex < 0 && code.scrollWidth > code.clientWidth
+        );
+        for (let wait = 0; wait < 20 && unreached(); wait++) {
+            await new Promise(done => setTimeout(done, 100));
+        }
     }
 """
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -154,10 +160,8 @@ def test_a_good_page_passes(visited):
 )
 def test_a_violation_is_found(visited, rule, piece):
     violations = visited(GOOD.replace("</main>", f"{piece}</main>")).violations
-    assert [violation.split(" (")[0] for violation in violations] == [
-        f"light: {rule}",
-        f"dark: {rule}",
-    ]
+    themes = ["light", "dark"] if rule == "color-contrast" else ["light"]
+    assert [v.split(" (")[0] for v in violations] == [f"{theme}: {rule}" for theme in themes]
 
 
 @pytest.mark.site
