@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore = ["offline"]  # what processes import to have no network; see its text
 
 # As in the labs: one thread, no window, no question to a model hub.
 for name, value in {

@@ -1,7 +1,6 @@
 """Tokens, byte-pair encoding, vocabularies and batches."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,6 @@ SAMPLE = (
     "我爱你，我爱自然语言。 हिन्दी भाषा  naïve café\t3.14 and x_1 = (x_0 + x_2) / 2\n"
 ) * 3
 any_text = st.text(max_size=60)
-
-
-def mirror() -> Path:
-    return Path(os.environ.get("NLPMETA_MIRROR", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def real_text() -> str:
@@ -111,10 +106,8 @@ def test_parity_with_tokenizers_on_real_text(level):
     check_parity(real_text(), 3000, level)
 
 
-def test_parity_with_tokenizers_on_shakespeare():
-    path = mirror() / "tinyshakespeare" / "input.txt"
-    if not path.exists():
-        pytest.skip("no mirror of Tiny Shakespeare here; set NLPMETA_MIRROR to run this test")
+def test_parity_with_tokenizers_on_shakespeare(mirror):
+    path = mirror / "tinyshakespeare" / "input.txt"
     check_parity(path.read_text(encoding="utf-8"), 4000, "character")
 
 

@@ -53,6 +53,16 @@ def test_it_passes_when_every_step_does(chosen, capfd):
     assert "Stopped" not in capfd.readouterr().err
 
 
+def test_a_warning_fails_a_step_that_must_be_silent(chosen, capfd, tmp_path, monkeypatch):
+    (tmp_path / "grumble.py").write_text("import sys; print('damaged', file=sys.stderr)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    chosen(Step("grumble", ["grumble"], "none"))
+    assert runner.main([]) == 0
+    chosen(Step("grumble", ["grumble"], "none", silent=True))
+    assert runner.main([]) == 1
+    assert "damaged\n" in capfd.readouterr().err
+
+
 def test_quick_leaves_out_what_is_slow(chosen, capfd):
     chosen(GOOD, SLOW)
     assert runner.main(["--quick"]) == 0
@@ -86,4 +96,5 @@ def test_the_real_steps_cover_what_they_must():
     for command in commands:
         if command.startswith("pytest"):
             assert "--allow-hosts=127.0.0.1,::1" in command
+    assert next(step for step in runner.steps() if "data" in step.command).silent
     assert runner.environment()["OMP_NUM_THREADS"] == "1"

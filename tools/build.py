@@ -1,4 +1,4 @@
-"""Build the book: corpora, mathematics, pages, checks. ``python -m tools.build``, or `make book`."""
+"""Build the book: corpora, mathematics, pages, checks. ``python -m tools.build`` or `make book`."""
 
 from __future__ import annotations
 

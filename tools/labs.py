@@ -7,6 +7,8 @@ writes to standard error or takes longer than its budget is reported and left as
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import os
 import sys
 import time
@@ -16,6 +18,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from PIL import Image
 
 from tools.address import colab_source
 
@@ -68,6 +71,18 @@ def normalized(lab: NotebookNode) -> NotebookNode:
     return lab
 
 
+def with_smaller_pictures(lab: NotebookNode) -> NotebookNode:
+    """Store every figure with 128 colors: a third of the size, no difference to the eye."""
+    for cell in lab.cells:
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                picture, small = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
+                picture = picture.convert("RGBA").quantize(128, method=Image.Quantize.FASTOCTREE)
+                picture.save(small, "PNG", optimize=True)
+                output["data"]["image/png"] = base64.b64encode(small.getvalue()).decode()
+    return lab
+
+
 def run(path: Path) -> list[str]:
     """Run one lab in its folder and write it back; return what is wrong with it."""
     lab = with_colab_cell(nbformat.read(path, as_version=4))
@@ -95,7 +110,7 @@ def run(path: Path) -> list[str]:
     if slowest > CELL_SECONDS:
         problems.append(f"{path.name}: a cell took {slowest:.0f} s, at most {CELL_SECONDS} s")
     lab.metadata["nlpmeta"] = {"seconds": round(seconds, 1), "slowest_cell": round(slowest, 1)}
-    nbformat.write(normalized(lab), path)
+    nbformat.write(normalized(with_smaller_pictures(lab)), path)
     print(f"{path.relative_to(ROOT)}: {seconds:.0f} s, slowest cell {slowest:.0f} s")
     return problems
 

@@ -50,7 +50,7 @@ LIBRARIES = {
     "networkx": "3.6.1",
     "transformers": "5.23.0",
 }
-EXPECTED = "31342a16ef1684de9352c4a09abd7197d80d3f1cdc4b630dfc0a7e64b08cc9ab"
+EXPECTED = "a25ef01b38486a91619caf34b457654b1256588ed4f01af5dfa638bfd9c94fcd"
 
 # The package folders of a library whose name differs from the folder's, or that has two of them.
 _FOLDERS = {"scikit-learn": ("sklearn",), "matplotlib": ("matplotlib", "mpl_toolkits")}

@@ -32,7 +32,7 @@ ALLOWED = re.compile(
             r"\b(?:[Vv]ersions?|Python|PyTorch|TensorFlow|Keras|Jupyter Book|JupyterLab|MathJax|"
             r"Sphinx|Unicode|CLDR|WCAG|HTML|GPT|Llama)[ -]v?\d+\.\d+",
             # licenses
-            r"\bCC[ -]BY(?:-[A-Z]{2})*[ -]\d\.\d",
+            r"\bCC0 \d\.\d|\bCC[ -]BY(?:-[A-Z]{2})*[ -]\d\.\d",
             r"\bApache(?: License)?,?(?: [Vv]ersion)? 2\.0",
             # places in a text
             r"\b(?:Section|Chapter|Exercise|Figure|Fig\.|Table|Equation|Theorem|Part)s? \d+\.\d+",

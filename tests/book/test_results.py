@@ -50,7 +50,7 @@ def test_a_typed_result_is_found(text):
         "It reaches {glue:text}`../lab.ipynb::accuracy:.1f` %.",
         "It reaches {glue:text}`../lab.ipynb::accuracy:.1f` percent.",
         "It takes {lab-time}`../lab.ipynb`.",
-        "The text is CC BY 4.0, the code Apache 2.0.",
+        "The text is CC BY 4.0, our data CC0 1.0, the code Apache 2.0.",
         "See Section 3.2 and [there](page-1.5.md).",
         "jupyter-book 1.0.4.post1 and version 2.13",
         "with its 95% confidence interval, or a 95 % interval",
