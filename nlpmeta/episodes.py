@@ -5,7 +5,7 @@ A task has a support set to adapt on and a query set to be scored on (Vinyals et
 and :func:`evaluate` scores a learner on a fixed list of them, so that every learner meets the same
 tasks and two learners can be compared task by task (:func:`compare`). Exports :class:`Task`,
 :class:`EpisodeSampler`, :class:`Score`, :func:`by_class`, :func:`evaluate`, :func:`compare`,
-:func:`n_ways`.
+:func:`across_domains`, :func:`n_ways`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from scipy.stats import t as student_t
 from torch import Tensor
 from tqdm.auto import trange
 
@@ -154,12 +155,20 @@ class EpisodeSampler:
             )
         self._names = list(self.domains)
 
-    def task(self, index: int) -> Task:
-        """The task with this number, 0 or larger."""
+    def _start(self, index: int) -> tuple[np.random.Generator, str]:
         if index < 0:
             raise ValueError(f"index is {index}; tasks are numbered from 0")
         rng = np.random.default_rng([self.seed, index])
-        classes = list(self.domains[self._names[rng.integers(len(self._names))]].values())
+        return rng, self._names[rng.integers(len(self._names))]
+
+    def domain(self, index: int) -> str:
+        """The domain that the task with this number comes from."""
+        return self._start(index)[1]
+
+    def task(self, index: int) -> Task:
+        """The task with this number, 0 or larger."""
+        rng, domain = self._start(index)
+        classes = list(self.domains[domain].values())
         chosen = rng.permutation(len(classes))[: self.n_way]
         rows = [
             rng.choice(len(classes[c]), self.k_shot + self.n_query, replace=False) for c in chosen
@@ -262,6 +271,51 @@ def evaluate(learner: Learner, sampler: EpisodeSampler, n_episodes: int = 600) -
             )
         accuracies[index] = (logits.argmax(-1) == task.query_y).double().mean()
     return _score(accuracies)
+
+
+def across_domains(score: Score, sampler: EpisodeSampler) -> Score:
+    """The same mean with the interval that counts domains, not tasks.
+
+    Tasks of one domain resemble each other, so the interval over tasks says nothing about a domain
+    not drawn yet. With residuals ``r_i`` of n tasks in G domains, the variance of the mean is
+    ``G / (G - 1) * sum over domains of (sum of r_i in the domain)^2 / n^2`` (Liang and Zeger,
+    1986), and the interval takes Student's t with G - 1 degrees of freedom.
+
+    Parameters
+    ----------
+    score : Score
+        Of a learner, or of a difference, on the sampler's first tasks.
+    sampler : EpisodeSampler
+        The one that drew them.
+
+    Returns
+    -------
+    Score
+
+    Raises
+    ------
+    ValueError
+        If the tasks come from fewer than two domains.
+
+    Examples
+    --------
+    >>> data = by_class(torch.arange(8), list("abababab"), list("xxxxyyyy"))
+    >>> sampler = EpisodeSampler(data, n_way=2, k_shot=1, n_query=1, seed=0)
+    >>> easy = np.array([sampler.domain(i) == "x" for i in range(100)], dtype=float)
+    >>> across_domains(_score(easy), sampler).ci95 > 10 * _score(easy).ci95
+    True
+    """
+    values = score.per_episode
+    sums: dict[str, float] = {}
+    for index, residual in enumerate(values - values.mean()):
+        domain = sampler.domain(index)
+        sums[domain] = sums.get(domain, 0.0) + residual
+    n_domains = len(sums)
+    if n_domains < 2:
+        raise ValueError(f"the tasks come from {n_domains} domain; an interval needs at least 2")
+    total = n_domains / (n_domains - 1) * sum(value**2 for value in sums.values())
+    half_width = student_t.ppf(0.975, n_domains - 1) * np.sqrt(total) / len(values)
+    return Score(score.mean, float(half_width), values)
 
 
 def compare(a: Score, b: Score) -> Score:

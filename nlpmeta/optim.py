@@ -35,7 +35,7 @@ __all__ = [
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean negative log-likelihood of class labels under a softmax, in nats.
 
-    For logits ``z`` and label ``y`` the loss is ``log sum_j exp(z_j) - z_y``: no probability is
+    For logits ``s`` and label ``y`` the loss is ``log sum_j exp(s_j) - s_y``: no probability is
     ever formed, so no logarithm of a rounded zero is taken.
 
     Parameters
@@ -77,8 +77,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean negative log-likelihood of yes/no targets under a sigmoid, in nats.
 
-    With ``p = 1 / (1 + exp(-z))`` the loss ``-y log p - (1 - y) log(1 - p)`` equals
-    ``log(1 + exp(z)) - y z``, which is what is computed, in a form that cannot overflow.
+    With ``p = 1 / (1 + exp(-s))`` the loss ``-y log p - (1 - y) log(1 - p)`` equals
+    ``log(1 + exp(s)) - y s``, which is what is computed, in a form that cannot overflow.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
             f"targets: values {targets.min().item()} to {targets.max().item()}; "
             "give probabilities, or 0 for no and 1 for yes"
         )
-    log_partition = torch.logaddexp(torch.zeros_like(logits), logits)  # log(1 + exp(z))
+    log_partition = torch.logaddexp(torch.zeros_like(logits), logits)  # log(1 + exp(s))
     return (log_partition - targets * logits).mean(-1)
 
 

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlpmeta.episodes import EpisodeSampler, Score, by_class, compare, evaluate, n_ways
+from nlpmeta.episodes import (
+    EpisodeSampler,
+    Score,
+    across_domains,
+    by_class,
+    compare,
+    evaluate,
+    n_ways,
+)
 
 
 def made_data(sizes_by_domain):
@@ -151,3 +159,27 @@ def test_a_paired_comparison_is_narrower_and_needs_equal_tasks():
     assert difference.ci95 < 0.005
     with pytest.raises(ValueError, match="300 tasks, b on 2"):
         compare(a, Score(0.0, 0.0, hard[:2]))
+
+
+def test_the_interval_over_domains_covers_when_tasks_are_alike_within_them():
+    """Twelve domains of different difficulty: tasks mislead, domains do not."""
+    rng = np.random.default_rng(0)
+    data = made_data([[3, 3]] * 12)
+    sampler = EpisodeSampler(data, 2, 1, 1, seed=0)
+    number = np.array([int(sampler.domain(i).split()[1]) for i in range(240)])
+    covered = {"tasks": 0, "domains": 0}
+    for _ in range(200):
+        difficulty = rng.normal(0.6, 0.1, 12)
+        values = difficulty[number] + rng.normal(0, 0.05, 240)
+        over_tasks = Score(values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(240), values)
+        over_domains = across_domains(over_tasks, sampler)
+        covered["tasks"] += abs(over_tasks.mean - 0.6) < over_tasks.ci95
+        covered["domains"] += abs(over_domains.mean - 0.6) < over_domains.ci95
+    assert covered["tasks"] < 120
+    assert covered["domains"] > 175
+
+
+def test_an_interval_over_one_domain_is_refused():
+    sampler = EpisodeSampler(made_data([[3, 3]]), 2, 1, 1, seed=0)
+    with pytest.raises(ValueError, match="1 domain"):
+        across_domains(Score(0.5, 0.1, np.array([0.4, 0.6])), sampler)

@@ -25,6 +25,7 @@ VENUES = {
     "unpublished": ("note",),
 }
 PLACES = ("doi", "eprint", "isbn", "url")
+OLD = "1990"  # articles before this year may have no address; volume and pages find them
 KEY = re.compile(r"[a-z]+\d{4}[a-z]+")
 
 
@@ -43,9 +44,9 @@ def entry_faults(key: str, entry: Entry) -> list[str]:
     venues = VENUES.get(entry.type, ())
     if not any(venue in fields for venue in venues):
         faults.append(f"no {' or '.join(venues) or f'known type: {entry.type}'}")
-    if not any(place in fields for place in PLACES) and "\\url{" not in fields.get(
-        "howpublished", ""
-    ):
+    old = fields.get("year", "") < OLD and {"volume", "pages"} <= fields.keys()
+    linked = "\\url{" in fields.get("howpublished", "")
+    if not (old or linked or any(place in fields for place in PLACES)):
         faults.append(f"none of {', '.join(PLACES)}")
     if not re.fullmatch(r"\d{4}", fields.get("year", "")):
         faults.append(f"the year is {fields.get('year')!r}")
@@ -117,6 +118,7 @@ def test_a_complete_entry_passes():
         ("journal = {Bell System Technical Journal}, ", ""),
         ("year = {1948}, ", ""),
         (", doi = {10.1002/j.1538}", ""),
+        (", doi = {10.1002/j.1538}", ", volume = {27}"),
         ("10.1002", "https://doi.org/10.1002"),
         ("year = {1948}", "year = {1949}"),
         ("year = {1948}", "year = {in press}"),
@@ -127,6 +129,12 @@ def test_a_complete_entry_passes():
 def test_a_lacking_entry_is_found(old, new):
     assert old in GOOD
     assert faults_of(GOOD.replace(old, new)) != []
+
+
+def test_an_old_article_is_found_by_volume_and_pages():
+    old = GOOD.replace("doi = {10.1002/j.1538}", "volume = {27}, pages = {379--423}")
+    assert faults_of(old) == []
+    assert faults_of(old.replace("1948", "1990")) != []
 
 
 def test_a_repeated_key_is_an_error():
