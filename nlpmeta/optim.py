@@ -36,7 +36,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean negative log-likelihood of class labels under a softmax, in nats.
 
     For logits ``s`` and label ``y`` the loss is ``log sum_j exp(s_j) - s_y``: no probability is
-    ever formed, so no logarithm of a rounded zero is taken.
+    ever formed, so no logarithm of a rounded zero is taken. The labels are looked at, which
+    ``torch.func.vmap`` does not allow; give it a leading axis instead.
 
     Parameters
     ----------
@@ -60,16 +61,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     >>> round(cross_entropy(torch.tensor([[2.0, 2.0]]), torch.tensor([1])).item(), 4)
     0.6931
     """
-    if logits.ndim < 2 or logits.shape[:-1] != labels.shape or labels.numel() == 0:
-        raise ValueError(
-            f"labels: shape {tuple(labels.shape)} does not fit logits {tuple(logits.shape)}; "
-            "give logits (n, c) and labels (n,) with n at least 1"
-        )
-    if labels.min() < 0 or labels.max() >= logits.shape[-1]:
-        raise ValueError(
-            f"labels: values {labels.min().item()} to {labels.max().item()} do not fit "
-            f"{logits.shape[-1]} classes; number the classes from 0"
-        )
+    _check_labels(logits, labels)
     chosen = logits.gather(-1, labels[..., None])[..., 0]  # (..., n)
     return (logits.logsumexp(-1) - chosen).mean(-1)
 
@@ -103,16 +95,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     >>> round(binary_cross_entropy(logits, targets).item(), 4)
     0.3466
     """
-    if logits.ndim < 1 or logits.shape != targets.shape or targets.numel() == 0:
-        raise ValueError(
-            f"targets: shape {tuple(targets.shape)} does not fit logits {tuple(logits.shape)}; "
-            "give both the same shape (n,) with n at least 1"
-        )
-    if targets.min() < 0 or targets.max() > 1:
-        raise ValueError(
-            f"targets: values {targets.min().item()} to {targets.max().item()}; "
-            "give probabilities, or 0 for no and 1 for yes"
-        )
+    _check_targets(logits, targets)
     log_partition = torch.logaddexp(torch.zeros_like(logits), logits)  # log(1 + exp(s))
     return (log_partition - targets * logits).mean(-1)
 
@@ -476,3 +459,29 @@ def unroll(
             (grad,) = torch.autograd.grad(value.sum(), point, retain_graph=recorded)
         theta, state = update(theta, grad, state)
     raise ValueError(f"steps: {steps}; give a number of updates of at least 0")
+
+
+def _check_labels(logits: Tensor, labels: Tensor) -> None:
+    if logits.ndim < 2 or logits.shape[:-1] != labels.shape or labels.numel() == 0:
+        raise ValueError(
+            f"labels: shape {tuple(labels.shape)} does not fit logits {tuple(logits.shape)}; "
+            "give logits (n, c) and labels (n,) with n at least 1"
+        )
+    if labels.min() < 0 or labels.max() >= logits.shape[-1]:
+        raise ValueError(
+            f"labels: values {labels.min().item()} to {labels.max().item()} do not fit "
+            f"{logits.shape[-1]} classes; number the classes from 0"
+        )
+
+
+def _check_targets(logits: Tensor, targets: Tensor) -> None:
+    if logits.ndim < 1 or logits.shape != targets.shape or targets.numel() == 0:
+        raise ValueError(
+            f"targets: shape {tuple(targets.shape)} does not fit logits {tuple(logits.shape)}; "
+            "give both the same shape (n,) with n at least 1"
+        )
+    if targets.min() < 0 or targets.max() > 1:
+        raise ValueError(
+            f"targets: values {targets.min().item()} to {targets.max().item()}; "
+            "give probabilities, or 0 for no and 1 for yes"
+        )

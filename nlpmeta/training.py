@@ -285,48 +285,39 @@ def fit(
     >>> [round(p.item(), 2) for p in model.parameters()]
     [3.0, 1.0]
     """
-    _at_least("steps", steps, 1)
-    _at_least("every", every, 1)
-    for name, value in {"lr": lr, "clip": clip}.items():
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name}: {value}; give a positive number")
-    if patience is not None:
-        _at_least("patience", patience, 1)
-        if evaluate is None:
-            raise ValueError(f"patience: {patience} needs a score to watch; give evaluate")
+    _check_options(steps, lr, clip, evaluate, every, patience)
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
-        raise ValueError("model: no parameter requires a gradient; unfreeze at least one")
-
+        raise ValueError("model: no parameter requires a gradient; unfreeze one")
     device = torch.device(device) if device is not None else trained[0].device
     model.to(device)
     stepper = optimizer(trained, lr=lr)
     base_rates = [group["lr"] for group in stepper.param_groups]
-    settings = {"lr": lr, "clip": clip, "seed": seed, "optimizer": type(stepper).__name__}
+    name = type(stepper).__name__
+    settings = {"lr": lr, "clip": clip, "seed": seed, "optimizer": name}
     run = _Run()
     if checkpoint is not None and Path(checkpoint).exists():
         run = _load(Path(checkpoint), model, stepper, settings)
 
-    bar = tqdm(total=steps, initial=run.step, desc="fit", leave=False)
-    while run.step < steps and not run.waited(patience):
-        step = run.step
-        for group, base in zip(stepper.param_groups, base_rates):
-            group["lr"] = base * schedule(step)
-        model.train()
-        with _noise(seed, step, device):
-            value = loss(model, _to(batch(step), device))
-        _check(value, step, stepper.param_groups[0]["lr"])
-        _update(stepper, value, trained, clip)
-        run.losses.append(value.item())
-        run.rates.append(stepper.param_groups[0]["lr"])
-        bar.update()
-        if run.step % every == 0 or run.step == steps:
-            bar.set_postfix_str(f"loss {run.losses[-1]:.3f}", refresh=False)
-            if evaluate is not None:
-                run.judge(_evaluate(evaluate, model), model)
-            if checkpoint is not None:
-                _save(Path(checkpoint), model, stepper, run, settings)
-    bar.close()
+    with tqdm(total=steps, initial=run.step, desc="fit", leave=False) as bar:
+        while run.step < steps and not run.waited(patience):
+            step = run.step
+            for group, rate in zip(stepper.param_groups, base_rates):
+                group["lr"] = rate * schedule(step)
+            model.train()
+            with _noise(seed, step, device):
+                value = loss(model, _to(batch(step), device))
+            _check(value, step, stepper.param_groups[0]["lr"])
+            _update(stepper, value, trained, clip)
+            run.losses.append(value.item())
+            run.rates.append(stepper.param_groups[0]["lr"])
+            bar.update()
+            if run.step % every == 0 or run.step == steps:
+                bar.set_postfix_str(f"loss {run.losses[-1]:.3f}", refresh=False)
+                if evaluate is not None:
+                    run.judge(_evaluate(evaluate, model), model)
+                if checkpoint is not None:
+                    _save(Path(checkpoint), model, stepper, run, settings)
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
     model.eval()
@@ -473,6 +464,25 @@ def _load(path: Path, model: nn.Module, stepper: torch.optim.Optimizer, settings
         setattr(run, name, header["curves"][name])
     run.best_weights = part("best.") or None
     return run
+
+
+def _check_options(
+    steps: int,
+    lr: float,
+    clip: float | None,
+    evaluate: Callable[[nn.Module], float] | None,
+    every: int,
+    patience: int | None,
+) -> None:
+    _at_least("steps", steps, 1)
+    _at_least("every", every, 1)
+    for name, value in {"lr": lr, "clip": clip}.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name}: {value}; give a positive number")
+    if patience is not None:
+        _at_least("patience", patience, 1)
+        if evaluate is None:
+            raise ValueError(f"patience: {patience} needs a score to watch; give evaluate")
 
 
 def _check(value: Any, step: int, rate: float) -> None:
