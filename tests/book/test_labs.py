@@ -140,7 +140,7 @@ MUTATIONS = [
     (hygiene.absolute_paths, lambda lab: out(lab)[0].update(text="read /home/ann/x.txt")),
     (hygiene.absolute_paths, lambda lab: out(lab)[0].update(text="read '/tmp/x.txt'")),
     (hygiene.absolute_paths, lambda lab: out(lab)[0].update(text="read C:\\Users\\x.txt")),
-    (hygiene.absolute_paths, lambda lab: lab.cells[RUN].update(source="open('/root/x')")),
+    (hygiene.absolute_paths, lambda lab: lab.cells[RUN].update(source="open('/home/x')")),
     (hygiene.long_cells, lambda lab: lab.cells[RUN].update(source="\n".join(["x = 1"] * 26))),
     (hygiene.long_cells, lambda lab: [c.update(source="x = 1\n" * 9) for c in lab.cells]),
     (hygiene.unlabeled_figures, lambda lab: lab.cells[FIGURE].metadata.pop("mystnb")),
