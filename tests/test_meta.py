@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,3 +209,14 @@ def code_lines(thing):
 def test_the_smallest_meta_learner_has_fewer_than_40_lines():
     parts = (meta.prototypes, meta.prototype_logits, ProtoNet, meta.episode_loss, meta.meta_train)
     assert sum(map(code_lines, parts)) < 40
+
+
+def test_the_lines_that_the_chapter_shows_run():
+    page = Path(__file__).parent.parent / "book/foundations/learning-to-learn.md"
+    (lines,) = re.findall(r"```python\n(import torch\n\nfrom .*?)```", page.read_text("utf8"), re.S)
+    lines = lines.replace("steps=300", "steps=2").replace("n_episodes=600", "n_episodes=3")
+    x = torch.randint(1, 20, (80, 8), generator=torch.Generator().manual_seed(0))
+    labels, domains = [str(i % 5) for i in range(80)], ["a"] * 40 + ["b"] * 40
+    sampler = EpisodeSampler(by_class(x, labels, domains), 5, 2, 3, seed=1)
+    given = {"x": x, "labels": labels, "domains": domains, "n_symbols": 20}
+    exec(lines, {**given, "another_sampler": sampler})
