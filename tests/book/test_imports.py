@@ -13,7 +13,18 @@ from tests.book.sources import ROOT
 
 PACKAGE = ROOT / "nlpmeta"
 ORDER = (
-    *("corpora", "bpe", "text", "information", "overlap", "metrics", "synthetic", "optim"),
+    *("corpora", "bpe", "text", "information", "overlap", "metrics"),
+    *(
+        "maxent",
+        "ngram",
+        "hmm",
+        "crf",
+        "factor_graph",
+        "topics",
+        "scoreboard",
+        "synthetic",
+        "optim",
+    ),
     *("neural", "training", "episodes", "meta", "learners", "plotting", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
