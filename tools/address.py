@@ -35,12 +35,14 @@ def former() -> str:
 
 
 def colab_source() -> str:
-    """The first cell of every lab: it installs the package, on Colab only."""
+    """The first cell of every lab: on Colab only, it fetches the book and installs its package."""
     return (
-        "# On Colab only: install the package this lab stands on.\n"
+        "# On Colab only: fetch the book and install the package this lab stands on.\n"
         "import sys\n\n"
         'if "google.colab" in sys.modules:\n'
-        f'    %pip install -q "nlpmeta[labs] @ git+https://github.com/{repository()}"'
+        f"    !git clone -q --depth 1 https://github.com/{repository()} book\n"
+        '    %pip install -q "./book[labs]"\n'
+        "    %cd -q book/notebooks/foundations"
     )
 
 

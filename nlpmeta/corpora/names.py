@@ -25,6 +25,8 @@ from nlpmeta.corpora._cache import cached_lines, sha256_of
 FAMILIES = ("territory", "language", "script", "currency", "unit", "city", "zone", "month", "day")
 LANGUAGE_SHARES = {"train": 0.60, "validation": 0.15, "test": 0.25}
 ENTITY_SHARES = {"train": 0.50, "validation": 0.20, "test": 0.30}
+# Raise it to deal anew, when so much was tried on a test part that its scores no longer count.
+DEAL = "2"
 
 EXTRACTION = "1"  # raise it when the extracting code changes what it gives
 BOOK = {"babel": "2.18.0"}
@@ -97,10 +99,10 @@ def split(records: Iterable[Name], part: str) -> tuple[Name, ...]:
 
     Examples
     --------
-    >>> suomi = Name("Suomi", "fi", "Latn", "territory", "FI", "Finland")
-    >>> language_part("fi"), entity_part("Finland")
-    ('train', 'train')
-    >>> split([suomi], "test")
+    >>> nippon = Name("日本", "ja", "Hani", "territory", "JP", "Japan")
+    >>> language_part("ja"), entity_part("Japan")
+    ('validation', 'validation')
+    >>> split([nippon], "test")
     ()
     """
     if part not in LANGUAGE_SHARES:
@@ -246,8 +248,8 @@ def _lines() -> list[str]:
 
 
 def _part_of(what: str, shares: Mapping[str, float]) -> str:
-    """Place `what` on [0, 1) by its sha256 and see on which part's stretch it falls."""
-    place = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8]) / 2**64
+    """Place `what` on [0, 1) by its sha256 and the deal; see on which part's stretch it falls."""
+    place = int.from_bytes(hashlib.sha256(f"{what} {DEAL}".encode()).digest()[:8]) / 2**64
     if place < shares["train"]:
         return "train"
     return "validation" if place < shares["train"] + shares["validation"] else "test"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nlpmeta.corpora import docs, names
 from tests.book.results import typed_results
 from tests.book.sources import (
     BOOK,
@@ -114,6 +115,20 @@ def test_every_page_and_lab_is_in_the_table_of_contents():
     entries = set(toc_entries())
     sources = {name(path).removesuffix(path.suffix) for path in [*pages(), *labs()]}
     assert sources == entries
+
+
+def test_the_report_that_the_setup_page_shows_is_of_these_corpora():
+    for corpus, module in (("names", names), ("docs", docs)):
+        report = f"{corpus}: {len(module.load()):,} records, sha256 {module.EXPECTED[:16]}..."
+        assert report in read(BOOK / "setup.md")
+
+
+@pytest.mark.parametrize("path", pages(), ids=name)
+def test_no_formula_in_a_table_holds_a_bar(path):
+    """A bar ends the cell, formula or not; write ``\\mid`` or ``\\lvert``."""
+    for line in read(path).splitlines():
+        if line.startswith("|"):
+            assert all(cell.count("$") % 2 == 0 for cell in line.split("|")), line
 
 
 def test_labels_are_unique():
