@@ -245,8 +245,8 @@ def roc_curve(true: ArrayLike, score: ArrayLike) -> RocCurve:
 def auc(true: ArrayLike, score: ArrayLike) -> float:
     """Area under the ROC curve: how often a positive outscores a negative, a tie counting half.
 
-    (R - P (P + 1) / 2) / (P N), with R the sum of the ranks of the P positives among all P + N
-    scores (Mann and Whitney 1947; Hanley and McNeil 1982).
+    (R - p (p + 1) / 2) / (p n), with R the sum of the ranks of the p positives among the scores of
+    these and n negatives (Mann and Whitney 1947; Hanley and McNeil 1982).
 
     Parameters
     ----------
@@ -358,7 +358,7 @@ def expected_calibration_error(
 def normal_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """Confidence interval of a mean from the central limit theorem.
 
-    mean ± z s / sqrt(n), with s the standard deviation (divisor n - 1) and z the normal quantile.
+    mean ± z sd / sqrt(n), with sd the standard deviation (divisor n - 1) and z the normal quantile.
 
     Parameters
     ----------

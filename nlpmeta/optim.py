@@ -143,15 +143,15 @@ def momentum(
 ) -> tuple[Array, Array]:
     """One step of the heavy ball (Polyak 1964) or, looking ahead, of Nesterov (1983).
 
-    ``v <- beta * v + grad``, then ``theta <- theta - lr * v``; Nesterov's form steps along
-    ``grad + beta * v``.
+    ``velocity <- beta * velocity + grad``, then ``theta <- theta - lr * velocity``; Nesterov's form
+    steps along ``grad + beta * velocity``.
 
     Parameters
     ----------
     theta, grad : arrays or tensors of one shape
         Parameters and the gradient of the loss there.
     state : array, tensor or None
-        The velocity ``v``; None before the first step.
+        The velocity; None before the first step.
     lr : float
         Learning rate.
     beta : float
@@ -168,9 +168,9 @@ def momentum(
 
     Examples
     --------
-    >>> theta, v = momentum(np.array([1.0]), np.array([0.5]), None, lr=0.1)
-    >>> theta, v = momentum(theta, np.array([0.5]), v, lr=0.1)
-    >>> theta.round(3), v
+    >>> theta, velocity = momentum(np.array([1.0]), np.array([0.5]), None, lr=0.1)
+    >>> theta, velocity = momentum(theta, np.array([0.5]), velocity, lr=0.1)
+    >>> theta.round(3), velocity
     (array([0.855]), array([0.95]))
     """
     grad = grad + l2 * theta
@@ -282,12 +282,12 @@ def gradient_check(
     f: Callable[[Tensor], Tensor],
     theta: Tensor,
     gradient: Callable[[Tensor], Tensor] | None = None,
-    eps: float = 1e-5,
+    delta: float = 1e-5,
 ) -> float:
     """How far a gradient is from central differences, relative to its size.
 
-    The difference quotient ``(f(theta + eps e_i) - f(theta - eps e_i)) / (2 eps)`` errs by
-    ``O(eps^2)`` plus rounding of about ``1e-16 / eps``. The result is
+    The difference quotient ``(f(theta + delta e_i) - f(theta - delta e_i)) / (2 delta)`` errs by
+    ``O(delta^2)`` plus rounding of about ``1e-16 / delta``. The result is
     ``||g - d|| / (||g|| + ||d||)``: near 1e-9 for a right gradient, 1 for one of opposite sign.
 
     Parameters
@@ -298,7 +298,7 @@ def gradient_check(
         Where to check. Every coordinate costs two calls of ``f``.
     gradient : callable, optional
         Maps theta to the gradient in question; PyTorch's own for ``f`` if left out.
-    eps : float
+    delta : float
         Half the width of the difference.
 
     Returns
@@ -333,8 +333,8 @@ def gradient_check(
     with torch.no_grad():
         for i in range(theta.numel()):
             step = torch.zeros_like(theta)
-            step.view(-1)[i] = eps
-            differences.view(-1)[i] = (f(theta + step) - f(theta - step)) / (2 * eps)
+            step.view(-1)[i] = delta
+            differences.view(-1)[i] = (f(theta + step) - f(theta - step)) / (2 * delta)
     size = (analytic.norm() + differences.norm()).item()
     return (analytic - differences).norm().item() / size if size > 0 else 0.0
 

@@ -16,7 +16,7 @@ import numpy as np
 def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
     """The least number of insertions, deletions and substitutions that turn ``a`` into ``b``.
 
-    D[i, j] = min(D[i-1, j] + 1, D[i, j-1] + 1, D[i-1, j-1] + [a_i != b_j]) (Levenshtein 1966,
+    d[i, j] = min(d[i-1, j] + 1, d[i, j-1] + 1, d[i-1, j-1] + [a_i != b_j]) (Levenshtein 1966,
     algorithm of Wagner and Fischer 1974), a row at a time.
 
     Parameters
@@ -43,7 +43,7 @@ def edit_distance(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
     for i, token in enumerate(a, start=1):
         substitute = row[:-1] + (b_ids != number.get(token, -1))
         above = np.concatenate(([i], np.minimum(row[1:] + 1, substitute)))
-        # Insertions: D[j] = min over k <= j of above[k] + (j - k).
+        # Insertions: d[j] = min over k <= j of above[k] + (j - k).
         row = np.minimum.accumulate(above - place) + place
     return int(row[-1])
 
@@ -55,9 +55,9 @@ def bleu(
 ) -> float:
     """BLEU of a corpus: word n-grams shared with the references, short output penalized.
 
-    BP exp((1/4) sum_{n=1..4} log p_n), with clipped precisions p_n pooled over the corpus and
-    BP = min(1, exp(1 - r/h)) for reference length r and hypothesis length h (Papineni et al. 2002);
-    computed by sacrebleu (Post 2018).
+    BP exp((1/4) sum_{n=1..4} log P_n), with clipped precisions P_n pooled over the corpus and
+    BP = min(1, exp(1 - reference length / hypothesis length)) (Papineni et al. 2002); computed by
+    sacrebleu (Post 2018).
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import re
 import subprocess
@@ -17,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpmeta.corpora import _cache, docs
-from nlpmeta.corpora._docstrings import SECTIONS, dedent, paragraphs, read
+from nlpmeta.corpora._docstrings import RULE, SECTION_OF, SECTIONS, dedent, paragraphs, read
+from nlpmeta.corpora._lines import LINE_SECTIONS, extract_lines, labeled
 from nlpmeta.corpora._parts import deal, group_of, mask, shingles, without_leaks
 from nlpmeta.corpora._prose import is_clean, plain, sentences
 from nlpmeta.corpora._sources import docstrings, docstrings_of
@@ -574,12 +576,117 @@ def test_no_part_shares_eight_words_with_another() -> None:
     assert not runs[1] & runs[2]
 
 
+# --- whole docstrings, line by line
+
+
+def test_labels_come_from_headings_that_are_taken_out() -> None:
+    found = labeled(NUMPY_STYLE)
+    assert [section for _, section in found] == sorted(
+        (section for _, section in found), key=[*LINE_SECTIONS].index
+    )
+    assert {section for _, section in found} == set(LINE_SECTIONS)
+    by_section = {name: [text for text, s in found if s == name] for name in LINE_SECTIONS}
+    assert by_section["summary"] == ["Compute the sum of all elements."]
+    assert by_section["description"][1] == "    total = 0  # Not a sentence of prose at all."
+    assert by_section["returns"] == ["float", "    The sum of the values given."]
+    assert by_section["raises"] == ["ValueError", "    If the values are not numbers at all."]
+    assert by_section["see also"] == ["mean : The mean of all the elements."]
+    assert by_section["examples"][:3] == [
+        "Add the first three numbers.",
+        ">>> total([1, 2, 3])",
+        "6",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("docstring", "sections"),
+    [
+        ("Add.", ""),
+        ("", ""),
+        ("Add.\n\nArgs:\n    x: A number.", ""),  # Google's style
+        ("Add.\n\nMethods\n-------\nf\n", ""),  # a section that is none of ours
+        ("Add.\n\nReturns\n-------\nx\n\nThe idea\n--------\ny", ""),
+        ("\n\nAdd\nup.\n\n\nNotes:\n======\n\nx\n\ny", "summary summary notes notes"),
+        ("Add.\nNotes\n---\nx\n\n::\n", "summary notes notes"),  # no blank line above
+        ("Add.\n\n  x\n\n    Returns\n    -------\n  z", "summary description returns"),
+        ("Parameters\n----------\nx", "parameters"),
+        ("A.\n\n===  ===\na    b\n\nNotes\n---\nx\n", "summary description description notes"),
+    ],
+)  # fmt: skip
+def test_sections_of_lines(docstring: str, sections: str) -> None:
+    assert " ".join(section for _, section in labeled(docstring)) == sections
+
+
+@given(DOCSTRINGS)
+def test_labeled_lines_are_lines_of_the_docstring(docstring: str) -> None:
+    lines = iter(dedent(docstring))
+    for text, section in labeled(docstring):
+        assert section in LINE_SECTIONS
+        assert text.strip(" ")
+        assert text in lines  # in their order
+
+
+def test_lines_drop_copies_and_keep_to_the_parts(tmp_path: Path) -> None:
+    doc = '"""{}\n\nNotes\n-----\n{}\n"""\n'
+    files = {
+        "a/b.py": doc.format("Add numbers.", "This is the first long line here."),
+        "a/c.py": doc.format("Add numbers.", "This is the first long line here."),
+        "b/b.py": doc.format("Sum.", "This is the first long line here."),
+        "b/c.py": doc.format("Sum of all the numbers here.", "This is the first long line here."),
+        "c/b.py": doc.format("Not dealt to a part.", "Something else is said in here."),
+    }
+    part_of = {"numpy.a": "train", "numpy.b": "test"}
+    found = extract_lines({"numpy": write(tmp_path, files)}, part_of)
+    assert [line.split(", ")[:2] for line in found] == [
+        ['["train"', '"numpy.a.b"'],
+        ['["test"', '"numpy.b.c"'],
+    ]
+
+
+def test_the_lines_are_the_book_s() -> None:
+    assert docs.lines_hash() == docs.LINES_EXPECTED
+
+
+def test_size_and_labels_of_lines() -> None:
+    for part, least in (("train", 300_000), ("validation", 30_000), ("test", 30_000)):
+        found = docs.lines(part)
+        assert all(len(d.lines) == len(d.sections) > 0 for d in found)
+        assert sum(len(d.lines) for d in found) >= least
+        assert {section for d in found for section in d.sections} == set(docs.LINE_SECTIONS)
+    assert sum(len(docs.lines(part)) for part in docs.PARTS) == len(docs.lines())
+    assert {d.library for d in docs.lines()} == set(docs.LIBRARIES) - {"torch", "transformers"}
+
+
+def test_no_heading_is_left_in_the_text() -> None:
+    for docstring in docs.lines():
+        texts = [line.strip(" ") for line in docstring.lines]
+        for text, below in itertools.pairwise(texts):
+            assert text.rstrip(":").lower() not in SECTION_OF or not RULE.match(below)
+
+
+def test_lines_share_their_parts_with_the_sentences() -> None:
+    part_of = {group_of(s.module): part for part in docs.PARTS for s in docs.load(part)}
+    for part in docs.PARTS:
+        assert {part_of[group_of(d.module)] for d in docs.lines(part)} == {part}
+
+
+def test_no_held_out_docstring_is_a_copy() -> None:
+    taken: set[str] = set()
+    for part in docs.PARTS:
+        for docstring in docs.lines(part):
+            long = [text.strip() for text in docstring.lines if len(text.split()) >= 5]
+            assert 2 * sum(text in taken for text in long) <= len(long)
+        taken |= {text.strip() for d in docs.lines(part) for text in d.lines}
+    whole = [d.lines for d in docs.lines()]
+    assert len(set(whole)) == len(whole)
+
+
 # --- what can go wrong
 
 
 @pytest.mark.parametrize("part", ["Train", "dev", "", "all"])
 def test_an_unknown_part(part: str) -> None:
-    for function in (docs.load, docs.pairs, docs.text):
+    for function in (docs.load, docs.pairs, docs.text, docs.lines):
         with pytest.raises(ValueError, match="part must be one of train, validation, test"):
             function(part)
 

@@ -25,7 +25,7 @@ _HEADINGS = {
     "": "references|reference|see also|methods|bibliography|authors|author|source|license|"
     "copyright|acknowledgements|functions|classes|citation|attribution|routine listings",
 }
-_SECTION_OF = {name: key for key, names in _HEADINGS.items() for name in names.split("|")}
+SECTION_OF = {name: key for key, names in _HEADINGS.items() for name in names.split("|")}
 
 _ADMONITION = _re(
     r"\.\. ?(?:note|warning|important|tip|caution|attention|hint|admonition|danger) ?::? *(.*)",
@@ -34,7 +34,7 @@ _ADMONITION = _re(
 _MARKUP_LINE = _re(r"\.\. |\.\.$|:\w[^:]*:(?: |$)|!!! ")
 _FIELD = _re(r":(param|parameter|arg|key|keyword|returns?|raises?|except)\b[^:]*: *(.*)")
 _FIELD_SECTION = {"return": "returns", "returns": "returns", "raise": "raises", "raises": "raises"}
-_RULE = _re(r"([-=~^\"*#+`.:_'])\1{2,}$")
+RULE = _re(r"([-=~^\"*#+`.:_'])\1{2,}$")
 _TABLE = _re(r"[-=]{2,}(?: +[-=]{2,})+$|\+[-=+ ]+\+$|\|")
 _BULLET = _re(r"(?:[-*+\u2022\u00b7]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4}|#)[.)]|\[\d+\]) +(?=\S)")
 _TERM = _re(r"[`*\\\w][^:]{0,80}? ?:(?: |$)")
@@ -141,15 +141,15 @@ class _Reader:
             self.flush()
             return self.until_blank(i)
         following = self.lines[i + 1].strip(" ") if i + 1 < len(self.lines) else ""
-        known = text.rstrip(":").lower() in _SECTION_OF
-        if (known or not self.buffer) and _RULE.match(following):
+        known = text.rstrip(":").lower() in SECTION_OF
+        if (known or not self.buffer) and RULE.match(following):
             self.flush()
             self.heading(text, indent)
             return 2
         match = _GOOGLE_HEADING.match(text) if text[-1] in ":*" else None
-        if match and match[1].lower() in _SECTION_OF:
+        if match and match[1].lower() in SECTION_OF:
             self.flush()
-            self.scopes.append((indent, _SECTION_OF[match[1].lower()]))
+            self.scopes.append((indent, SECTION_OF[match[1].lower()]))
             self.term_indent = None
             if match[2] == "::":
                 self.skip = indent
@@ -164,7 +164,7 @@ class _Reader:
         if text.startswith(_FENCE):
             self.flush()
             return self.until_fence(i, text[:3])
-        if _RULE.match(text):
+        if RULE.match(text):
             self.flush()
             return 1
         if match := _FIELD.match(text):
@@ -231,8 +231,8 @@ class _Reader:
 
     def heading(self, text: str, indent: int) -> None:
         name = text.rstrip(":").lower()
-        if name in _SECTION_OF:
-            self.section = _SECTION_OF[name]
+        if name in SECTION_OF:
+            self.section = SECTION_OF[name]
         elif self.found:
             self.section = "notes"
         self.base, self.scopes, self.skip = indent, [], None

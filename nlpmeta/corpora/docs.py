@@ -4,15 +4,18 @@ The source files are parsed and never imported (``_sources``), each docstring is
 and code and split into sentences (``_docstrings``, ``_prose``), near copies are dropped, and whole
 groups of modules are dealt to the parts, so that no held-out sentence shares eight words in a row
 with the training part (``_parts``). The text depends on the pinned versions alone, not on the
-operating system or the Python version. Exports ``Sentence``, ``Pair``, ``load``, ``pairs``,
-``text``, ``group_of``, ``shingles``, ``content_hash``, ``EXPECTED``, ``LIBRARIES``, ``PARTS`` and
-``SECTIONS``.
+operating system or the Python version. ``lines`` gives whole docstrings instead, line by line, each
+line labeled with its section (``_lines``). Exports ``Sentence``, ``Pair``, ``Docstring``, ``load``,
+``pairs``, ``text``, ``lines``, ``group_of``, ``shingles``, ``content_hash``, ``lines_hash``,
+``EXPECTED``, ``LINES_EXPECTED``, ``LIBRARIES``, ``PARTS``, ``SECTIONS`` and ``LINE_SECTIONS``.
 """
 
 import contextlib
 import gc
 import importlib.metadata
 import importlib.util
+import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -21,18 +24,24 @@ from typing import NamedTuple
 
 from nlpmeta.corpora import _cache
 from nlpmeta.corpora._docstrings import SECTIONS, read
+from nlpmeta.corpora._lines import LINE_SECTIONS, extract_lines
 from nlpmeta.corpora._parts import PARTS, deal, group_of, mask, shingles, without_leaks
 from nlpmeta.corpora._sources import docstrings
 
 __all__ = [
     "EXPECTED",
     "LIBRARIES",
+    "LINES_EXPECTED",
+    "LINE_SECTIONS",
     "PARTS",
     "SECTIONS",
+    "Docstring",
     "Pair",
     "Sentence",
     "content_hash",
     "group_of",
+    "lines",
+    "lines_hash",
     "load",
     "pairs",
     "shingles",
@@ -51,10 +60,12 @@ LIBRARIES = {
     "transformers": "5.23.0",
 }
 EXPECTED = "a25ef01b38486a91619caf34b457654b1256588ed4f01af5dfa638bfd9c94fcd"
+LINES_EXPECTED = "3646d5cdc3c876b5eb2fcab523eb55cba882e61f93056cc5e60524e7eb84e23d"
 
 # The package folders of a library whose name differs from the folder's, or that has two of them.
 _FOLDERS = {"scikit-learn": ("sklearn",), "matplotlib": ("matplotlib", "mpl_toolkits")}
 _LIBRARY_OF = {folder: lib for lib in LIBRARIES for folder in _FOLDERS.get(lib, (lib,))}
+_NOT_NUMPY_STYLE = ("torch", "transformers")  # these two underline next to no heading
 
 
 class Sentence(NamedTuple):
@@ -71,6 +82,15 @@ class Pair(NamedTuple):
 
     summary: str
     description: str
+    library: str
+    module: str
+
+
+class Docstring(NamedTuple):
+    """The lines of a docstring without its headings, and the section of each line."""
+
+    lines: tuple[str, ...]
+    sections: tuple[str, ...]
     library: str
     module: str
 
@@ -157,6 +177,43 @@ def text(part: str | None = None) -> str:
     return "\n".join(sentence.text for sentence in load(part))
 
 
+def lines(part: str | None = None) -> tuple[Docstring, ...]:
+    """Load whole docstrings line by line, each line with the section that it stands in.
+
+    These are the docstrings in NumPy's style (underlined headings) of all libraries but torch and
+    transformers. Headings, underlines and blank lines are left out, so that no label stands in the
+    text; a line keeps its indentation. The parts are those of the sentences: a group of modules
+    stays together. Docstrings that differ in names and numbers only are there once, and no held-out
+    one has most of its long lines in an earlier part. The first call on a machine takes ten seconds
+    beyond ``load``.
+
+    Parameters
+    ----------
+    part : {"train", "validation", "test"} or None
+        None gives all parts.
+
+    Returns
+    -------
+    tuple of Docstring
+        ``lines`` and ``sections`` of a docstring have the same length; the sections are those of
+        ``LINE_SECTIONS``.
+
+    Raises
+    ------
+    ValueError
+        If `part` is not one of ``PARTS``.
+    ImportError
+        If one of the libraries is not installed.
+
+    Examples
+    --------
+    >>> one = lines("test")[0]
+    >>> len(one.lines) == len(one.sections), set(one.sections) <= set(LINE_SECTIONS)
+    (True, True)
+    """
+    return tuple(docstring for own in _chosen(part) for docstring in _docstrings()[own])
+
+
 def content_hash() -> str:
     """Compute the sha256 of everything extracted; with the pinned versions it is ``EXPECTED``.
 
@@ -171,6 +228,22 @@ def content_hash() -> str:
     64
     """
     return _cache.sha256_of(_lines())
+
+
+def lines_hash() -> str:
+    """Compute the sha256 of the labeled lines; with the pinned versions it is ``LINES_EXPECTED``.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> len(lines_hash())
+    64
+    """
+    return _cache.sha256_of(_labeled_lines())
 
 
 def _chosen(part: str | None) -> tuple[str, ...]:
@@ -191,6 +264,33 @@ def _records() -> dict[str, tuple[list[Sentence], list[Pair]]]:
         else:
             found[part][0].append(Sentence(texts[0], library, module, section))
     return found
+
+
+@lru_cache(maxsize=1)
+def _docstrings() -> dict[str, list[Docstring]]:
+    """Read the labeled lines once a process, by part."""
+    found: dict[str, list[Docstring]] = {part: [] for part in PARTS}
+    for part, module, labeled in map(json.loads, _labeled_lines()):
+        texts, sections = zip(*labeled)
+        library = _LIBRARY_OF[module.split(".", 1)[0]]
+        found[part].append(Docstring(texts, tuple(map(sys.intern, sections)), library, module))
+    return found
+
+
+def _labeled_lines() -> list[str]:
+    def extract() -> list[str]:
+        part_of = {group_of(s.module): part for part in PARTS for s in _records()[part][0]}
+        roots = {top: root for top, root in _roots().items() if top not in _NOT_NUMPY_STYLE}
+        with _no_collection():
+            return extract_lines(roots, part_of)
+
+    return _cache.cached_lines(
+        "docs-lines",
+        _installed() | {"extraction": LINES_EXPECTED[:16], "parts": EXPECTED[:16]},
+        extract,
+        expected=LINES_EXPECTED,
+        book=LIBRARIES,
+    )
 
 
 def _lines() -> list[str]:

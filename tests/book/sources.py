@@ -49,8 +49,12 @@ def pages() -> list[Path]:
 
 
 def chapters() -> list[Path]:
-    """The pages in the folder of a part; appendices and the front matter are no chapters."""
-    return [path for path in pages() if path.parent not in (BOOK, BOOK / "appendix")]
+    """The pages in the folder of a part; front matter, appendices and scoreboard are none."""
+    return [
+        path
+        for path in pages()
+        if path.parent not in (BOOK, BOOK / "appendix") and path.stem != "scoreboard"
+    ]
 
 
 def labs() -> list[Path]:

@@ -13,18 +13,11 @@ from tests.book.sources import ROOT
 
 PACKAGE = ROOT / "nlpmeta"
 ORDER = (
-    *("corpora", "bpe", "text", "information", "overlap", "metrics"),
-    *(
-        "maxent",
-        "ngram",
-        "hmm",
-        "crf",
-        "factor_graph",
-        "topics",
-        "scoreboard",
-        "synthetic",
-        "optim",
-    ),
+    *("corpora", "bpe", "text", "information", "overlap", "metrics", "lbfgs", "loglinear"),
+    *("maxent_lm", "maxent", "ngram", "bayes_net", "lattice", "long_chain", "hmm"),
+    *("hmm_lm", "segmentation", "tagging", "crf"),
+    *("message_passing", "elimination", "factor_graph", "networks"),
+    *("topic_bayes", "topic_gibbs", "topics", "scoreboard", "synthetic", "optim"),
     *("neural", "training", "episodes", "meta", "learners", "plotting", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]

@@ -1,0 +1,89 @@
+"""Sphinx extension: one table of all language models of the book, gathered from its labs.
+
+``{scoreboard}``
+    A table for each size of the training text, the best model first, from the rows that the labs of
+    the table of contents glue under ``scoreboard``: ``nlpmeta.scoreboard.Row`` as dictionaries.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+KEY = "scoreboard"
+FIELDS = {"model", "train_characters", "bits", "parameters", "seconds"}
+HEADER = ("Model", "Bits per character", "Parameters", "Seconds to train", "Lab")
+
+
+def glued_rows(lab: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that a lab glues; a ValueError says what is wrong with them."""
+    rows: list[dict[str, Any]] = []
+    for cell in lab["cells"]:
+        for output in cell.get("outputs", []):
+            if output.get("metadata", {}).get("scrapbook", {}).get("name") != KEY:
+                continue
+            text = next(v for kind, v in output["data"].items() if kind.endswith("text/plain"))
+            # A model that holds a character of the test text impossible needs infinitely many bits.
+            literal = re.sub(r"(?<=: )inf\b", "1e999", "".join(text))
+            rows += ast.literal_eval(literal)
+    for row in rows:
+        if set(row) != FIELDS:
+            raise ValueError(
+                f"a row has {', '.join(sorted(row))}; give {', '.join(sorted(FIELDS))}"
+            )
+        if not row["bits"] > 0 or row["parameters"] < 0 or row["seconds"] < 0:
+            raise ValueError(f"the row of {row['model']} holds a number that cannot be")
+    return rows
+
+
+def table(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """The lines of a Markdown table of (document, row), the fewest bits first."""
+    lines = ["| " + " | ".join(HEADER) + " |", "| --- | ---: | ---: | ---: | --- |"]
+    for docname, row in sorted(rows, key=lambda pair: (pair[1]["bits"], pair[1]["parameters"])):
+        bits = "∞" if math.isinf(row["bits"]) else f"{row['bits']:.3f}"
+        lines.append(
+            f"| {row['model']} | {bits} | {row['parameters']:,} | {row['seconds']:.1f} "
+            f"| {{doc}}`/{docname}` |"
+        )
+    return lines
+
+
+class Scoreboard(SphinxDirective):
+    """The rows of all labs, a table for each size of the training text."""
+
+    def run(self) -> list[nodes.Node]:
+        root = Path(self.env.srcdir)
+        sizes: dict[int, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+        self.env.note_reread()  # a new lab may bring rows
+        for path in sorted((root / "notebooks").rglob("*.ipynb")):
+            docname = path.relative_to(root).with_suffix("").as_posix()
+            if docname not in self.env.found_docs:
+                continue
+            self.env.note_dependency(str(path))
+            try:
+                rows = glued_rows(json.loads(path.read_text(encoding="utf8")))
+            except (ValueError, SyntaxError, TypeError) as error:
+                raise self.error(f"scoreboard: {docname}: {error}") from error
+            for row in rows:
+                sizes[row["train_characters"]].append((docname, row))
+        if not sizes:
+            raise self.error("scoreboard: no lab glues a row")
+        lines = []
+        for size, found in sorted(sizes.items(), reverse=True):
+            lines += [f"**Trained on {size:,} characters**", "", *table(found), ""]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive with Sphinx."""
+    app.add_directive("scoreboard", Scoreboard)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -1,0 +1,469 @@
+"""The pairs that are timed: one task each, done by our module and by the peer on the same data.
+
+A pair gives two programs that do the same work, and judges what each of them found by one measure.
+``full`` chooses between the data that are timed and a small part of them, on which the tests check
+the pair itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer
+
+from nlpmeta.corpora import docs
+
+SEED = 0
+
+
+class Side(NamedTuple):
+    """A program: ``run`` is what is timed, ``judge`` measures the quality of what it found."""
+
+    run: Callable[[], Any]
+    judge: Callable[[Any], float]
+
+
+class Pair(NamedTuple):
+    """Two programs for one task."""
+
+    task: str
+    data: str
+    peer: str  # name of its distribution
+    measure: str  # what is judged
+    close: float  # largest relative difference between what the two are judged
+    ours: Side
+    theirs: Side
+    why_behind: str  # what would explain a ratio below one
+    rounds: int = 3
+
+
+# --- maximum entropy -----------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _libraries(full: bool) -> tuple[sparse.csr_array, np.ndarray]:
+    """Word uni- and bigrams of sentences, and the library that each comes from."""
+    sentences = docs.load("train")[:: 2 if full else 60]
+    vectorizer = CountVectorizer(ngram_range=(1, 2), min_df=2 if full else 1, binary=True)
+    features = vectorizer.fit_transform([sentence.text for sentence in sentences])
+    labels = np.array([sentence.library for sentence in sentences])
+    return sparse.csr_array(features.astype(float)), labels
+
+
+def _maxent(full: bool, solver: str, tol: float, their_tol: float) -> Pair:
+    from sklearn.linear_model import LogisticRegression
+
+    from nlpmeta.maxent import MaxEntClassifier
+
+    features, labels = _libraries(full)
+    classes, codes = np.unique(labels, return_inverse=True)
+
+    def ours() -> MaxEntClassifier:
+        return MaxEntClassifier(l2=1.0, tol=tol).fit(features, labels)
+
+    def theirs() -> LogisticRegression:
+        model = LogisticRegression(
+            C=1.0, solver=solver, tol=their_tol, max_iter=2000, random_state=SEED
+        )
+        return model.fit(features, labels)
+
+    def objective(model: Any) -> float:
+        scores = features @ model.coef_.T + model.intercept_
+        log_z = np.logaddexp.reduce(scores, axis=1)
+        loss = (log_z - scores[np.arange(len(codes)), codes]).sum()
+        return float(loss + (model.coef_**2).sum() / 2)
+
+    return Pair(
+        f"Maximum entropy classifier, L2, against {solver}",
+        f"{features.shape[0]:,} sentences, {features.shape[1]:,} features, {len(classes)} classes",
+        "scikit-learn",
+        "objective, nats",
+        1e-4,
+        Side(ours, objective),
+        Side(theirs, objective),
+        "Both spend their time in SciPy's sparse products and L-BFGS; they differ in the number of "
+        "steps.",
+    )
+
+
+def maxent_lbfgs(full: bool) -> Pair:
+    """L-BFGS against L-BFGS."""
+    return _maxent(full, "lbfgs", 1e-5, 1e-5)._replace(rounds=2)
+
+
+def maxent_saga(full: bool) -> Pair:
+    """L-BFGS against a stochastic method."""
+    return _maxent(full, "saga", 1e-5, 1e-4 if full else 1e-6)._replace(rounds=1)
+
+
+# --- n-grams -------------------------------------------------------------------------------------
+
+
+def _ring(size: int, order: int) -> list[str]:
+    """The first characters of the corpus and their beginning again, where NLTK's counts agree."""
+    text = docs.text("train")[:size]
+    return list(text + text[: order - 1])
+
+
+def _nltk(tokens: list[str], order: int) -> Any:
+    from nltk.lm import KneserNeyInterpolated
+    from nltk.util import everygrams
+
+    model = KneserNeyInterpolated(order, discount=0.75)
+    model.fit([list(everygrams(tokens, max_len=order))], vocabulary_text=tokens)
+    return model
+
+
+def _ngram(tokens: list[str], order: int) -> Any:
+    from nlpmeta.ngram import NGramLM
+
+    return NGramLM(order, discount=[0.0, *[0.75] * (order - 1)]).fit(tokens)
+
+
+def _nltk_logprobs(model: Any, tokens: list[str], order: int) -> np.ndarray:
+    return np.log(
+        [model.score(tokens[i], tokens[i - order + 1 : i]) for i in range(order - 1, len(tokens))]
+    )
+
+
+def ngram_training(full: bool) -> Pair:
+    """Counting n-grams."""
+    order, size = 5, 200_000 if full else 3_000
+    tokens, probe = _ring(size, order), list(docs.text("train")[:40])
+    return Pair(
+        f"Interpolated Kneser-Ney of order {order}, training",
+        f"{size:,} characters",
+        "nltk",
+        "bits per character of 36 characters",
+        1e-9,
+        Side(
+            lambda: _ngram(tokens, order),
+            lambda model: float(-model.logprobs(probe)[order - 1 :].mean() / np.log(2)),
+        ),
+        Side(
+            lambda: _nltk(tokens, order),
+            lambda model: float(-_nltk_logprobs(model, probe, order).mean() / np.log(2)),
+        ),
+        "NLTK only counts when it trains, and smooths when it scores.",
+    )
+
+
+def ngram_scoring(full: bool) -> Pair:
+    """Probabilities of a text, token by token."""
+    order, size, scored = 3, 20_000 if full else 2_000, 1_000 if full else 50
+    tokens = _ring(size, order)
+    text = tokens[: scored + order - 1]
+    ours, theirs = _ngram(tokens, order), _nltk(tokens, order)
+    return Pair(
+        f"Interpolated Kneser-Ney of order {order}, scoring",
+        f"{scored:,} characters under a model of {size:,}",
+        "nltk",
+        "bits per character",
+        1e-9,
+        Side(
+            lambda: ours.logprobs(text)[order - 1 :],
+            lambda logprobs: float(-logprobs.mean() / np.log(2)),
+        ),
+        Side(
+            lambda: _nltk_logprobs(theirs, text, order),
+            lambda logprobs: float(-logprobs.mean() / np.log(2)),
+        ),
+        "For few tokens the fixed cost of array operations counts.",
+    )
+
+
+# --- hidden Markov models ------------------------------------------------------------------------
+
+
+def _letters(full: bool) -> tuple[list[np.ndarray], int]:
+    """Sentences as sequences of integers, and the number of different ones."""
+    sentences = [s.text.lower() for s in docs.load("train")[:: 20 if full else 2000]]
+    numbers = {c: i for i, c in enumerate(sorted(set("".join(sentences))))}
+    return [np.array([numbers[c] for c in text]) for text in sentences], len(numbers)
+
+
+def _hmms(k: int, v: int, iterations: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """Ours and hmmlearn's with the same random parameters."""
+    from hmmlearn.hmm import CategoricalHMM
+
+    from nlpmeta.hmm import HMM
+
+    rng = np.random.default_rng(SEED)
+    start, transition = rng.dirichlet(np.ones(k)), rng.dirichlet(np.ones(k), size=k)
+    emission = rng.dirichlet(np.ones(v), size=k)
+
+    def ours() -> HMM:
+        model = HMM(k, v)
+        model.start, model.transition, model.emission = start, transition, emission
+        return model
+
+    def theirs() -> CategoricalHMM:
+        model = CategoricalHMM(
+            k, init_params="", n_iter=iterations, tol=-np.inf, implementation="scaling"
+        )
+        model.n_features = v
+        model.startprob_, model.transmat_, model.emissionprob_ = start, transition, emission
+        return model
+
+    return ours, theirs
+
+
+def hmm_viterbi(full: bool) -> Pair:
+    """The best paths of all sentences."""
+    sentences, v = _letters(full)
+    ours, theirs = (make() for make in _hmms(10, v, 1))
+    column, lengths = np.concatenate(sentences)[:, None], [len(s) for s in sentences]
+
+    def path_score(paths: np.ndarray) -> float:
+        states = np.split(paths, np.cumsum(lengths)[:-1])
+        return sum(ours.log_joint(x, z) for x, z in zip(sentences, states))
+
+    return Pair(
+        "Viterbi, 10 states",
+        f"{len(sentences):,} sentences, {len(column):,} characters",
+        "hmmlearn",
+        "log-probability of the paths",
+        1e-9,
+        Side(lambda: np.concatenate(ours.viterbi(sentences)), path_score),
+        Side(lambda: theirs.decode(column, lengths)[1], path_score),
+        "hmmlearn's Viterbi is a compiled loop that keeps a step in registers; ours is one array "
+        "operation for each position and goes through memory several times.",
+    )
+
+
+def hmm_baum_welch(full: bool) -> Pair:
+    """Ten steps of expectation-maximization from the same start."""
+    sentences, v = _letters(full)
+    iterations = 10
+    ours, theirs = _hmms(10, v, iterations)
+    column, lengths = np.concatenate(sentences)[:, None], [len(s) for s in sentences]
+    return Pair(
+        f"Baum-Welch, 10 states, {iterations} steps",
+        f"{len(sentences):,} sentences, {len(column):,} characters",
+        "hmmlearn",
+        "log-likelihood after it",
+        1e-8,
+        Side(
+            lambda: ours().fit(sentences, iterations=iterations, tolerance=-np.inf),
+            lambda model: float(model.score(sentences).sum()),
+        ),
+        Side(
+            lambda: theirs().fit(column, lengths),
+            lambda model: float(model.score(column, lengths)),
+        ),
+        "hmmlearn's forward-backward is a compiled loop; ours is one array operation for each "
+        "position.",
+    )
+
+
+# --- conditional random fields -------------------------------------------------------------------
+
+
+def _crf(task: str, X: list, y: list, c1: float, c2: float) -> Pair:
+    import pycrfsuite
+
+    from nlpmeta.crf import LinearChainCRF
+
+    def theirs() -> float:
+        trainer = pycrfsuite.Trainer(verbose=False)
+        trainer.select("lbfgs")
+        trainer.set_params({"c1": c1, "c2": c2})
+        for tokens, labels in zip(X, y):
+            trainer.append(tokens, labels)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer.train(str(Path(folder) / "model"))
+        return trainer.logparser.last_iteration["loss"]
+
+    features = len({name for sequence in X for token in sequence for name in token})
+    labels = len({label for sequence in y for label in sequence})
+    return Pair(
+        task,
+        f"{len(X):,} sequences, {sum(map(len, X)):,} tokens, {features:,} features, "
+        f"{labels} labels",
+        "python-crfsuite",
+        "objective, nats",
+        1e-3,
+        Side(
+            lambda: LinearChainCRF(l1=c1, l2=2 * c2).fit(X, y),
+            lambda model: float(model.objectives_[-1]),
+        ),
+        Side(theirs, float),
+        "CRFsuite is compiled C with vectorized exponentials; ours pays array operations for each "
+        "position, which few or short sequences do not fill.",
+        rounds=2,
+    )
+
+
+def crf_segmentation(full: bool) -> Pair:
+    """Word segmentation: few labels, long sequences."""
+    from nlpmeta.tagging import window
+
+    templates = [(0,), (-1,), (1,), (-2,), (2,), (-1, 0), (0, 1), (-2, -1), (1, 2), (-1, 0, 1)]
+    sentences = [s.text.split() for s in docs.load("train")[:: 60 if full else 1000]]
+    X = [window("".join(words), templates) for words in sentences]
+    y = [
+        list("".join("S" if len(w) == 1 else "B" + "M" * (len(w) - 2) + "E" for w in words))
+        for words in sentences
+    ]
+    return _crf("CRF, L2: word segmentation", X, y, 0.0, 0.5)
+
+
+def _sections(full: bool) -> tuple[list, list]:
+    from nlpmeta.tagging import line_features
+
+    found = docs.lines("train")[:: 10 if full else 200]
+    return [line_features(d.lines) for d in found], [list(d.sections) for d in found]
+
+
+def crf_sections(full: bool) -> Pair:
+    """Sections of docstring lines: many features."""
+    return _crf("CRF, L2: sections of docstrings", *_sections(full), 0.0, 0.5)
+
+
+def crf_sections_l1(full: bool) -> Pair:
+    """The same with both penalties."""
+    X, y = _sections(full)
+    X, y = (X[::2], y[::2]) if full else (X, y)
+    return _crf("CRF, L1 and L2: sections of docstrings", X, y, 0.1, 0.1)
+
+
+# --- belief propagation --------------------------------------------------------------------------
+
+
+def _tree(n: int, k: int) -> Any:
+    """A random tree of ``n`` variables with ``k`` values each."""
+    from nlpmeta.factor_graph import FactorGraph
+
+    rng = np.random.default_rng(SEED)
+    graph = FactorGraph()
+    graph.add_factor(["v0"], rng.random(k))
+    for i in range(1, n):
+        graph.add_factor([f"v{rng.integers(i)}", f"v{i}"], rng.random((k, k)) ** 2)
+    return graph
+
+
+def _pgmpy(graph: Any) -> Any:
+    with warnings.catch_warnings():  # its import speaks of what is deprecated
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            from pgmpy.factors.discrete import DiscreteFactor
+            from pgmpy.models import DiscreteMarkovNetwork
+        finally:
+            logging.disable(logging.NOTSET)
+    model = DiscreteMarkovNetwork()
+    model.add_nodes_from(graph.variables)
+    for scope, table in graph.factors:
+        model.add_edges_from(itertools.combinations(scope, 2))
+        model.add_factors(DiscreteFactor(list(scope), table.shape, np.exp(table)))
+    return model
+
+
+def belief_propagation(full: bool) -> Pair:
+    """All marginals of a tree."""
+    graph = _tree(60 if full else 10, 4)
+    model = _pgmpy(graph)
+
+    def theirs() -> dict[str, np.ndarray]:
+        from pgmpy.inference import BeliefPropagation
+
+        propagation = BeliefPropagation(model)
+        propagation.calibrate()
+        found = {}
+        for v in graph.variables:
+            factor = propagation.query([v], show_progress=False)
+            factor.normalize()
+            found[v] = factor.values
+        return found
+
+    def entropy(marginals: dict[str, np.ndarray]) -> float:
+        return float(-sum((p * np.log(p)).sum() for p in marginals.values()))
+
+    return Pair(
+        "Belief propagation: all marginals of a tree",
+        f"{len(graph.variables)} variables of 4 values",
+        "pgmpy",
+        "sum of the entropies, nats",
+        1e-9,
+        Side(lambda: graph.sum_product().marginals, entropy),
+        Side(theirs, entropy),
+        "Building the schedule of messages costs more than sending few of them.",
+    )
+
+
+# --- topics --------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _modules(full: bool) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Word counts of modules, a document each: for training and held out."""
+    texts: list[list[str]] = []
+    for part in ("train", "test"):
+        by_module: dict[str, list[str]] = {}
+        for sentence in docs.load(part):
+            by_module.setdefault(sentence.module, []).append(sentence.text)
+        modules = [" ".join(sentences) for sentences in by_module.values() if len(sentences) > 4]
+        texts.append(modules if full else modules[::20])
+    vectorizer = CountVectorizer(min_df=5 if full else 3, max_df=0.2, stop_words="english")
+    train, test = vectorizer.fit_transform(texts[0]), vectorizer.transform(texts[1])
+    return tuple(sparse.csr_array(x)[np.diff(x.indptr) > 1] for x in (train, test))
+
+
+def topics(full: bool) -> Pair:
+    """Variational Bayes with the same number of passes."""
+    from sklearn.decomposition import LatentDirichletAllocation
+
+    from nlpmeta.topics import LDA
+
+    train, test = _modules(full)
+    k, passes = 20, 20 if full else 5
+
+    def theirs() -> np.ndarray:
+        model = LatentDirichletAllocation(
+            k, max_iter=passes, learning_method="batch", random_state=SEED
+        )
+        return model.fit(train).components_
+
+    def perplexity(components: np.ndarray) -> float:
+        model = LDA(k, n_passes=1).fit(test[:1])
+        model.components_, model.n_features_in_ = components, components.shape[1]
+        return model.completion_perplexity(test, np.random.default_rng(SEED))
+
+    return Pair(
+        f"LDA, variational, {k} topics, {passes} passes",
+        f"{train.shape[0]:,} modules, {train.shape[1]:,} words, {int(train.sum()):,} tokens",
+        "scikit-learn",
+        "held-out perplexity",
+        0.02 if full else 0.1,
+        Side(lambda: LDA(k, n_passes=passes, seed=SEED).fit(train).components_, perplexity),
+        Side(theirs, perplexity),
+        "scikit-learn updates a document at a time in compiled code; ours stacks documents of like "
+        "length.",
+    )
+
+
+PAIRS: dict[str, Callable[[bool], Pair]] = {
+    make.__name__: make
+    for make in (
+        maxent_lbfgs,
+        maxent_saga,
+        ngram_training,
+        ngram_scoring,
+        hmm_viterbi,
+        hmm_baum_welch,
+        crf_segmentation,
+        crf_sections,
+        crf_sections_l1,
+        belief_propagation,
+        topics,
+    )
+}
