@@ -255,8 +255,8 @@ class FactorGraph:
         messages = graph._messages(logsumexp)
         _, report = settle(messages, schedule, damping, max_sweeps, tolerance)
         beliefs = [messages.belief(v) for v in range(len(graph.sizes))]
-        joints = [messages.joint_of(a) for a in range(len(graph.factors))]
-        z_factors, z_variables = list(map(_total, joints)), list(map(_total, beliefs))
+        z_variables = list(map(_total, beliefs))
+        joints, z_factors = messages.factor_beliefs()
         if -np.inf in z_factors + z_variables:
             raise ValueError(CONTRADICTION)
         degrees = np.bincount(messages.owner, minlength=len(beliefs))
@@ -264,7 +264,7 @@ class FactorGraph:
         found = dict(zip(graph.sizes, map(_normalized, beliefs)))
         return Marginals(
             self._with_evidence(found, evidence),
-            tuple(map(_normalized, joints)),
+            joints,
             float(log_z),
             *report,
         )
@@ -303,9 +303,7 @@ class FactorGraph:
         visits, report = settle(messages, schedule, damping, max_sweeps, tolerance)
         assignment = self._completed(dict(zip(graph.sizes, decode(messages, visits))), evidence)
         beliefs = [messages.belief(v) for v in range(len(graph.sizes))]
-        tops = [b.max() for b in beliefs]
-        tops += [messages.joint_of(a).max() for a in range(len(graph.factors))]
-        if -np.inf in tops:
+        if -np.inf in messages.factor_beliefs()[1] + [belief.max() for belief in beliefs]:
             raise ValueError(CONTRADICTION)
         found = {v: np.exp(b - b.max()) for v, b in zip(graph.sizes, beliefs)}
         return Best(

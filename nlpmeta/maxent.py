@@ -65,7 +65,7 @@ class MaxEntClassifier(ClassifierMixin, BaseEstimator):
         Without an L1 penalty the weights of a feature sum to zero over the classes, which singles
         out one of many equivalent choices.
     intercept_ : numpy.ndarray of float, shape (k,)
-    objectives_ : numpy.ndarray of float, shape (n_iter_,)
+    objectives_ : numpy.ndarray of float, one per iteration
         What is minimized, in nats, after every round.
     n_iter_ : int
     n_features_in_ : int

@@ -161,6 +161,21 @@ class Messages:
         stack, row = self.place[factor]
         return self.joint(stack, np.array([row]))[0]
 
+    def factor_beliefs(self) -> tuple[tuple[np.ndarray, ...], list[float]]:
+        """Beliefs over the variables of each factor, and the log-sums they were divided by."""
+        beliefs: dict[int, np.ndarray] = {}
+        totals: dict[int, float] = {}
+        for s, stack in enumerate(self.stacks):
+            joint = self.joint(s, np.arange(len(stack.factors)))
+            axes = tuple(range(1, joint.ndim))
+            total = logsumexp(joint, axes)
+            shift = np.where(total == -np.inf, 0.0, total)
+            joint = np.exp(joint - np.expand_dims(shift, axes))
+            beliefs.update(zip(stack.factors, joint))
+            totals.update(zip(stack.factors, total.tolist()))
+        order = range(len(self.factors))
+        return tuple(np.asarray(beliefs[i]) for i in order), [totals[i] for i in order]
+
     def outgoing(self, batch: Batch) -> np.ndarray:
         """The new messages of a batch, shape (n, s), scaled to a maximum of 0."""
         joint = self.joint(batch.stack, batch.rows, but=batch.position)

@@ -203,7 +203,7 @@ class LDA(TransformerMixin, BaseEstimator):
     def score(self, x: sp.sparray | sp.spmatrix | ArrayLike, y: None = None) -> float:
         """The evidence bound of documents in nats: at most their log-probability.
 
-        sum_dw x_dw log c_dw - KL(gamma || alpha) - KL(components_ || beta), the bound that
+        sum_dw x_dw log c_dw - KL(gamma || alpha) - KL(topics || beta), the bound that
         scikit-learn's ``LatentDirichletAllocation.score`` computes, with whatever topics there are.
 
         Parameters
