@@ -446,9 +446,9 @@ class HMM:
         self.emission = rng.dirichlet(np.ones(self.n_symbols), size=k)
 
     def _states_alike(self) -> bool:
-        """Whether every state has the same rows: then every step leaves them the same."""
+        """Whether all rows are equal, the start too: then every step leaves the states the same."""
         rows = np.concatenate([self.emission, self.transition], axis=1)
-        return bool((rows == rows[0]).all())
+        return bool((rows == rows[0]).all() and (self.start == self.transition[0]).all())
 
     def _check(self) -> None:
         k, v = self.n_states, self.n_symbols

@@ -538,3 +538,11 @@ def test_the_language_model_learns(language_model):
 def test_bad_language_models(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_another_start_tells_states_with_equal_rows_apart():
+    model = HMM(2, 2)
+    model.start = np.array([0.9, 0.1])
+    model.transition = model.emission = np.full((2, 2), 0.5)
+    model.fit([0, 1, 1], iterations=1)
+    assert np.allclose(model.emission, [[9 / 19, 10 / 19], [1 / 11, 10 / 11]])
