@@ -2,13 +2,14 @@
 PYTHON ?= python3
 RUN = .venv/bin/python -m
 
-.PHONY: help book test lab labs setup setup-tests format clean
+.PHONY: help book test bench lab labs setup setup-tests format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make book    build the book from text on this machine and say where to open it"
 	@echo "make lab     open the labs in JupyterLab"
 	@echo "make test    run all tests (what continuous integration runs)"
+	@echo "make bench   time our modules beside the implementations they are checked against"
 	@echo "make labs    run every lab again and write its outputs"
 	@echo "make format  format the code"
 	@echo "make clean   remove what was built (the environment and the corpora stay)"
@@ -30,6 +31,9 @@ labs: setup
 
 test: setup setup-tests
 	@$(RUN) tools.test
+
+bench: setup setup-tests
+	@$(RUN) tools.bench
 
 format: setup-tests
 	@$(RUN) ruff format .
