@@ -3,21 +3,24 @@
 :func:`fit` asks for the batch of a step, takes the loss, follows its gradient, and writes down
 what happened. Everything that varies is a function of the step: the batch, the learning rate
 (a schedule) and the noise of dropout. A run is therefore reproducible, and one that was killed
-continues from its checkpoint as if nothing had happened. Early stopping follows Prechelt (1998);
-the schedules are step decay, the cosine of Loshchilov and Hutter (2017) and the warm-up of
-Goyal et al. (2017).
+continues from its checkpoint as if nothing had happened. Several processes share each batch and
+average their gradients (data parallelism), and compute what one process computes. Early stopping
+follows Prechelt (1998); the schedules are step decay, the cosine of Loshchilov and Hutter (2017)
+and the warm-up of Goyal et al. (2017).
 
 Exports: fit, History, minibatches; constant, step_decay, linear_warmup, cosine.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +28,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Schedule = Callable[[int], float]
 _CURVES = ("losses", "rates", "evaluated", "scores")
@@ -219,6 +225,7 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     seed: int = 0,
+    accelerator: Accelerator | None = None,
 ) -> History:
     """Train a model in place, step by step.
 
@@ -261,6 +268,9 @@ def fit(
     seed : int
         Which noise dropout draws: that of a step depends on seed and step alone, and the global
         generator is left as it was.
+    accelerator : accelerate.Accelerator, optional
+        Train in all processes that ``accelerate launch`` started. ``batch`` gives the same whole
+        batch in each, and each takes its share of the rows. The first one writes checkpoints.
 
     Returns
     -------
@@ -273,7 +283,8 @@ def fit(
         For an argument out of range, a loss that is no scalar with a gradient, or a checkpoint of
         another run.
     FloatingPointError
-        If the loss is not finite; it names the step and the remedies.
+        If the loss or its gradient is not finite; it names the step and the remedies. Nothing is
+        updated or written then, so the last checkpoint is the last good one.
 
     Examples
     --------
@@ -289,8 +300,13 @@ def fit(
     trained = [p for p in model.parameters() if p.requires_grad]
     if not trained:
         raise ValueError("model: no parameter requires a gradient; unfreeze one")
-    device = torch.device(device) if device is not None else trained[0].device
+    if device is None:
+        device = accelerator.device if accelerator else trained[0].device
+    device = torch.device(device)
     model.to(device)
+    rank, processes = (
+        (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    )
     stepper = optimizer(trained, lr=lr)
     base_rates = [group["lr"] for group in stepper.param_groups]
     name = type(stepper).__name__
@@ -305,18 +321,17 @@ def fit(
             for group, rate in zip(stepper.param_groups, base_rates):
                 group["lr"] = rate * schedule(step)
             model.train()
-            with _noise(seed, step, device):
-                value = loss(model, _to(batch(step), device))
-            _check(value, step, stepper.param_groups[0]["lr"])
-            _update(stepper, value, trained, clip)
-            run.losses.append(value.item())
-            run.rates.append(stepper.param_groups[0]["lr"])
+            with _noise(seed, step, rank, device):
+                value = loss(model, _share(_to(batch(step), device), rank, processes))
+            rate = stepper.param_groups[0]["lr"]
+            run.losses.append(_update(stepper, value, trained, clip, step, accelerator))
+            run.rates.append(rate)
             bar.update()
             if run.step % every == 0 or run.step == steps:
                 bar.set_postfix_str(f"loss {run.losses[-1]:.3f}", refresh=False)
                 if evaluate is not None:
                     run.judge(_evaluate(evaluate, model), model)
-                if checkpoint is not None:
+                if checkpoint is not None and rank == 0:
                     _save(Path(checkpoint), model, stepper, run, settings)
     if run.best_weights is not None:
         model.load_state_dict(run.best_weights)
@@ -362,7 +377,7 @@ class _Run:
         )
 
 
-# Whatever depends on the device or on how a gradient is taken stands in the next three functions.
+# Whatever depends on devices, processes or how a gradient is taken stands in the next functions.
 
 
 def _to(batch: Any, device: torch.device) -> Any:
@@ -378,21 +393,61 @@ def _to(batch: Any, device: torch.device) -> Any:
     return batch
 
 
+def _share(batch: Any, rank: int, processes: int) -> Any:
+    """Every ``processes``-th row of each tensor of the batch, from row ``rank`` on."""
+    if processes == 1:
+        return batch
+    if isinstance(batch, Tensor):
+        if batch.ndim == 0 or len(batch) % processes:
+            raise ValueError(
+                f"batch: a tensor of shape {tuple(batch.shape)} does not divide among {processes} "
+                "processes; give a number of rows that does"
+            )
+        return batch[rank::processes]
+    if isinstance(batch, dict):
+        return {key: _share(value, rank, processes) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        parts = [_share(value, rank, processes) for value in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
+
+
 def _update(
-    stepper: torch.optim.Optimizer, value: Tensor, trained: Iterable[Tensor], clip: float | None
-) -> None:
-    """Gradient, clipping, update."""
+    stepper: torch.optim.Optimizer,
+    value: Tensor,
+    trained: list[Tensor],
+    clip: float | None,
+    step: int,
+    accelerator: Accelerator | None,
+) -> float:
+    """Gradient, averaged over processes; clipping; update. The loss, averaged likewise."""
+    _check(value)
     stepper.zero_grad()
     value.backward()
-    if clip is not None:
-        nn.utils.clip_grad_norm_(trained, clip)
+    value = value.detach()
+    if accelerator is not None:
+        value = accelerator.reduce(value, "mean")
+        for p in trained:
+            if p.grad is not None:
+                p.grad = accelerator.reduce(p.grad, "mean")
+    norm = nn.utils.clip_grad_norm_(trained, math.inf if clip is None else clip)
+    for name, number in {"loss": value, "norm of the gradient": norm}.items():
+        if not torch.isfinite(number):
+            raise FloatingPointError(
+                f"the {name} is {number.item()} at step {step} (learning rate "
+                f"{stepper.param_groups[0]['lr']:g}); lower lr, warm up with linear_warmup, or "
+                "clip the gradient, for example clip=1.0"
+            )
     stepper.step()
+    return value.item()
 
 
 @contextmanager
-def _noise(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """Inside, random draws depend on seed and step alone; outside, nothing has changed."""
-    number = int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+def _noise(seed: int, step: int, rank: int, device: torch.device) -> Iterator[None]:
+    """Inside, random draws depend on seed, step and process alone; outside, all is as it was."""
+    number = int(
+        np.random.SeedSequence([seed, step, rank] if rank else [seed, step]).generate_state(1)[0]
+    )
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(number)  # torch.manual_seed is a hundred times slower
         if device.type != "cpu":
@@ -485,16 +540,11 @@ def _check_options(
             raise ValueError(f"patience: {patience} needs a score to watch; give evaluate")
 
 
-def _check(value: Any, step: int, rate: float) -> None:
+def _check(value: Any) -> None:
     if not isinstance(value, Tensor) or value.ndim != 0 or not value.requires_grad:
         raise ValueError(
             "loss: must return a scalar tensor with a gradient, such as a mean over the batch; "
             f"got {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
-        )
-    if not torch.isfinite(value):
-        raise FloatingPointError(
-            f"the loss is {value.item()} at step {step} (learning rate {rate:g}); "
-            "lower lr, warm up with linear_warmup, or clip the gradient, for example clip=1.0"
         )
 
 

@@ -318,6 +318,31 @@ def test_a_loss_that_is_not_finite_names_step_and_remedy(bad):
         fit(network(), explode, batch, steps=9)
 
 
+@pytest.mark.parametrize("death", ["loss", "gradient"])
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tmp_path, death):
+    path = tmp_path / "run"
+
+    def explode(model, batch):
+        value = loss(model, batch[0])
+        if batch[1] == 12 and death == "loss":
+            return value * math.nan
+        # at 0 the root is finite and its gradient is not
+        return value + (0 * weights_of(model).sum()).abs().sqrt() if batch[1] == 12 else value
+
+    def weights_of(model):
+        return model[0].weight
+
+    def numbered(step):
+        return BATCH(step), step
+
+    with pytest.raises(FloatingPointError, match=rf"the .*{death} is nan at step 12 .*lower lr"):
+        fit(network(), explode, numbered, steps=20, every=5, checkpoint=path)
+    model, other = network(), network()
+    assert len(fit(model, loss, BATCH, steps=10, every=5, checkpoint=path).losses) == 10
+    fit(other, loss, BATCH, steps=10)
+    assert weights(model).equal(weights(other))
+
+
 def test_a_score_that_is_nan_is_an_error():
     with pytest.raises(FloatingPointError, match="evaluate"):
         fit(network(), loss, BATCH, steps=1, evaluate=lambda model: math.nan)
