@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, trainers
 
 from nlpmeta import text
+from nlpmeta.corpora import docs
 from nlpmeta.text import PAD, UNK, BytePairEncoding, Vocabulary
 
 # A text with ties, runs of one letter, several scripts and white space of several kinds.
@@ -104,6 +105,10 @@ def test_parity_with_tokenizers_on_a_text_full_of_ties(level):
 @pytest.mark.parametrize("level", ["byte", "character"])
 def test_parity_with_tokenizers_on_real_text(level):
     check_parity(real_text(), 3000, level)
+
+
+def test_parity_with_tokenizers_on_the_docs_corpus():
+    check_parity(docs.text("train"), 4000, "byte")
 
 
 def test_parity_with_tokenizers_on_shakespeare(mirror):
