@@ -5,10 +5,10 @@ what happened. Everything that varies is a function of the step: the batch, the 
 (a schedule) and the noise of dropout. A run is therefore reproducible, and one that was killed
 continues from its checkpoint as if nothing had happened. Several processes share each batch and
 average their gradients (data parallelism), and compute what one process computes. Early stopping
-follows Prechelt (1998); the schedules are step decay, the cosine of Loshchilov and Hutter (2017)
-and the warm-up of Goyal et al. (2017).
+follows Prechelt (1998). The schedules are step decay, the cosine of Loshchilov and Hutter (2017),
+the warm-up of Goyal et al. (2017) and the trapezoid of Hu et al. (2024).
 
-Exports: fit, History, minibatches; constant, step_decay, linear_warmup, cosine.
+Exports: fit, History, minibatches; constant, step_decay, linear_warmup, cosine, trapezoid.
 """
 
 from __future__ import annotations
@@ -35,7 +35,16 @@ if TYPE_CHECKING:
 Schedule = Callable[[int], float]
 _CURVES = ("losses", "rates", "evaluated", "scores")
 
-__all__ = ["History", "constant", "cosine", "fit", "linear_warmup", "minibatches", "step_decay"]
+__all__ = [
+    "History",
+    "constant",
+    "cosine",
+    "fit",
+    "linear_warmup",
+    "minibatches",
+    "step_decay",
+    "trapezoid",
+]
 
 
 class History(NamedTuple):
@@ -160,6 +169,36 @@ def cosine(steps: int, warmup: int = 0) -> Schedule:
         return up(step) * (1 + math.cos(math.pi * share)) / 2
 
     return multiplier
+
+
+def trapezoid(steps: int, warmup: int, decay: int) -> Schedule:
+    """Up in a straight line, level, and down to 0 in a straight line (Hu et al. 2024).
+
+    Until the descent begins, the multipliers do not depend on ``steps``: how long to train can be
+    decided while it trains.
+
+    Parameters
+    ----------
+    steps : int
+        Updates of the whole run.
+    warmup, decay : int
+        How many of them go up, and down.
+
+    Returns
+    -------
+    callable
+        Maps the number of updates made so far to a multiplier of the learning rate.
+
+    Examples
+    --------
+    >>> [round(trapezoid(8, warmup=2, decay=4)(step), 2) for step in range(8)]
+    [0.5, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+    _at_least("warmup", warmup, 0)
+    _at_least("decay", decay, 1)
+    _at_least("steps", steps, warmup + decay)
+    up = linear_warmup(warmup)
+    return lambda step: min(up(step), max(0, steps - step) / decay)
 
 
 def minibatches(*data: Tensor, size: int, seed: int = 0) -> Callable[[int], tuple[Tensor, ...]]:

@@ -390,12 +390,19 @@ def test_schedules_stay_between_zero_and_one(steps, warmup):
         training.step_decay(steps, 0.5),
         training.linear_warmup(warmup),
         training.cosine(total, warmup),
+        training.trapezoid(total, warmup, steps),
     ):
         values = np.array([schedule(step) for step in range(total)])
         assert ((values > 0) & (values <= 1)).all()
     rising = np.diff([training.cosine(total, warmup)(s) for s in range(total)])
     assert (rising[: max(0, warmup - 1)] > 0).all()
     assert (rising[warmup:] < 0).all()
+
+
+def test_the_length_of_a_trapezoid_can_be_decided_late():
+    short, long = training.trapezoid(60, 5, 20), training.trapezoid(90, 5, 20)
+    assert [short(step) for step in range(41)] == [long(step) for step in range(41)]
+    assert short(60) == long(90) == 0
 
 
 def test_cosine_equals_torch():
@@ -408,7 +415,14 @@ def test_cosine_equals_torch():
         peer.step()
 
 
-@pytest.mark.parametrize("make", [partial(training.cosine, 5, 5), partial(training.step_decay, 0)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(training.cosine, 5, 5),
+        partial(training.step_decay, 0),
+        partial(training.trapezoid, 5, 3, 3),
+    ],
+)
 def test_schedules_refuse(make):
     with pytest.raises(ValueError, match="at least"):
         make()

@@ -451,6 +451,99 @@ def topics(full: bool) -> Pair:
     )
 
 
+# --- transformers --------------------------------------------------------------------------------
+
+
+def _gpts(full: bool) -> tuple[Any, Any, Any]:
+    """A GPT, the GPT-2 with the same weights, and batches of tokens."""
+    import torch
+
+    from nlpmeta.transformer import GPT, GPTConfig
+
+    shape = (100, 128, 128, 4, 4) if full else (20, 32, 16, 2, 2)
+    generator = torch.Generator().manual_seed(SEED)
+    ours = GPT(GPTConfig(*shape), generator)
+    with torch.no_grad():  # so that greedy text does not repeat one token
+        for p in ours.parameters():
+            p.add_(torch.randn(p.shape, generator=generator), alpha=0.05)
+    rows = torch.randint(shape[0], (6, 16 if full else 4, shape[1] + 1), generator=generator)
+    return ours.eval(), ours.to_huggingface(), rows
+
+
+def gpt_training(full: bool) -> Pair:
+    """Five steps of Adam from the same weights."""
+    import copy
+
+    import torch
+    from torch.nn import functional as F
+
+    ours, theirs, rows = _gpts(full)
+    logits: dict[str, Callable[[Any, Any], Any]] = {
+        "ours": lambda model, x: model(x)[0],
+        "theirs": lambda model, x: model(input_ids=x, use_cache=False).logits,
+    }
+
+    def loss(side: str, model: Any, batch: Any) -> Any:
+        scores = logits[side](model, batch[:, :-1])
+        return F.cross_entropy(scores.flatten(0, 1), batch[:, 1:].flatten())
+
+    def held_out(side: str, model: Any) -> float:
+        return loss(side, model, rows[-1]).item()
+
+    def train(side: str, model: Any) -> Any:
+        model = copy.deepcopy(model).train()
+        stepper = torch.optim.Adam(model.parameters(), lr=1e-3)
+        for batch in rows[:-1]:
+            stepper.zero_grad()
+            loss(side, model, batch).backward()
+            stepper.step()
+        return model
+
+    return Pair(
+        "GPT: five steps of training",
+        f"{rows[:-1, :, 1:].numel():,} tokens, {sum(p.numel() for p in ours.parameters()):,} "
+        "parameters",
+        "transformers",
+        "loss on another batch, nats",
+        1e-3,
+        Side(lambda: train("ours", ours), lambda m: held_out("ours", m)),
+        Side(lambda: train("theirs", theirs), lambda m: held_out("theirs", m)),
+        "Both spend their time in the same matrix products and the same attention kernel.",
+    )
+
+
+def gpt_generation(full: bool) -> Pair:
+    """Greedy text, with the cache."""
+    ours, theirs, rows = _gpts(full)
+    prompt = rows[0, :1, :8]
+    length = ours.context - prompt.shape[1]
+
+    def ours_run() -> Any:
+        return ours.generate(prompt, length, temperature=0)
+
+    def theirs_run() -> Any:
+        tokens = theirs.generate(
+            prompt, attention_mask=prompt >= 0, max_new_tokens=length, do_sample=False,
+            pad_token_id=0, eos_token_id=None,
+        )  # fmt: skip
+        return tokens[:, prompt.shape[1] :]
+
+    def number(tokens: Any) -> float:
+        """One number that another text would hardly have."""
+        return float(((tokens[0].numpy() + 1.0) * (np.arange(length) ** 2 + 1.0)).sum())
+
+    return Pair(
+        "GPT: greedy generation",
+        f"{length} tokens, one at a time",
+        "transformers",
+        "a checksum of the tokens",
+        1e-12,
+        Side(ours_run, number),
+        Side(theirs_run, number),
+        "A step of a small model costs less than the bookkeeping around it.",
+    )
+
+
 PAIRS: dict[str, Callable[[bool], Pair]] = {
     make.__name__: make
     for make in (
@@ -465,5 +558,7 @@ PAIRS: dict[str, Callable[[bool], Pair]] = {
         crf_sections_l1,
         belief_propagation,
         topics,
+        gpt_training,
+        gpt_generation,
     )
 }
