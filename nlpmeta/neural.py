@@ -1,9 +1,10 @@
 """Networks that turn strings of character numbers into vectors.
 
 :class:`CharacterCNN` is the encoder that the few-shot chapters train; its convolutions follow
-Kim (2014), over characters as in Zhang, Zhao and LeCun (2015). :class:`NGramFeatures` is the
+Kim (2014), over characters as in Zhang, Zhao and LeCun (2015). :class:`BagEncoder` forgets the
+order of the characters, :class:`GRUEncoder` reads them one by one. :class:`NGramFeatures` is the
 classical counterpart without anything to learn: counts of character n-grams, hashed to a fixed
-width (Weinberger et al., 2009). Both map a tensor (..., t) of character numbers, padded with 0, to
+width (Weinberger et al., 2009). All map a tensor (..., t) of character numbers, padded with 0, to
 vectors (..., d).
 """
 
@@ -63,8 +64,101 @@ class CharacterCNN(nn.Module):
         return self.out(h.amax(-1)).reshape(*x.shape[:-1], -1)  # (..., d_out)
 
 
+class BagEncoder(nn.Module):
+    """Encode strings by the mean of their symbols' vectors: order is lost.
+
+    ``z = W2 relu(W1 mean_t E[x_t])``, the mean over the string's own symbols (the deep averaging
+    network of Iyyer et al., 2015, with one layer).
+
+    Parameters
+    ----------
+    n_symbols : int
+        Size of the vocabulary; symbol 0 is the padding.
+    d_embedding, d_hidden, d_out : int
+        Widths of the symbol vectors, of the layer and of the result.
+    generator : torch.Generator
+        Draws the initial weights.
+
+    Examples
+    --------
+    >>> encoder = BagEncoder(30, 8, 16, 4, torch.Generator().manual_seed(0))
+    >>> z = encoder(torch.tensor([[5, 6, 7, 0], [7, 5, 6, 0]]))
+    >>> z.shape, torch.allclose(z[0], z[1], atol=1e-6)
+    (torch.Size([2, 4]), True)
+    """
+
+    def __init__(
+        self,
+        n_symbols: int,
+        d_embedding: int,
+        d_hidden: int,
+        d_out: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(n_symbols, d_embedding)
+        self.hidden = nn.Linear(d_embedding, d_hidden)
+        self.out = nn.Linear(d_hidden, d_out)
+        initialize(self, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors (..., d_out) of the strings ``x`` (..., t), whose numbers are int64."""
+        real = (x != PAD).unsqueeze(-1)  # (..., t, 1)
+        mean = (self.embedding(x) * real).sum(-2) / real.sum(-2).clamp(min=1)  # (..., d_embedding)
+        return self.out(torch.relu(self.hidden(mean)))
+
+
+class GRUEncoder(nn.Module):
+    """Encode strings by the state of a gated recurrent unit after their last symbol.
+
+    ``z = W h_T`` (Cho et al., 2014), where T is the string's own length.
+
+    Parameters
+    ----------
+    n_symbols : int
+        Size of the vocabulary; symbol 0 is the padding, at the end of a string.
+    d_embedding, d_hidden, d_out : int
+        Widths of the symbol vectors, of the state and of the result.
+    generator : torch.Generator
+        Draws the initial weights.
+
+    Examples
+    --------
+    >>> encoder = GRUEncoder(30, 8, 16, 4, torch.Generator().manual_seed(0))
+    >>> z = encoder(torch.tensor([[5, 6, 7, 0, 0]]))
+    >>> torch.allclose(z, encoder(torch.tensor([[5, 6, 7]])), atol=1e-6)
+    True
+    """
+
+    def __init__(
+        self,
+        n_symbols: int,
+        d_embedding: int,
+        d_hidden: int,
+        d_out: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(n_symbols, d_embedding)
+        self.recurrent = nn.GRU(d_embedding, d_hidden, batch_first=True)
+        self.out = nn.Linear(d_hidden, d_out)
+        initialize(self, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors (..., d_out) of the strings ``x`` (..., t), whose numbers are int64."""
+        text = x.reshape(-1, x.shape[-1])  # (b, t)
+        h, _ = self.recurrent(self.embedding(text))  # (b, t, d_hidden)
+        length = (text != PAD).sum(1)  # (b,)
+        last = h[torch.arange(len(text)), (length - 1).clamp(min=0)]  # (b, d_hidden)
+        last = last * (length > 0).unsqueeze(-1)  # an empty string has seen nothing
+        return self.out(last).reshape(*x.shape[:-1], -1)  # (..., d_out)
+
+
 def initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Draw the weights of a network anew: normal with variance 1 / fan-in, biases 0.
+
+    Recurrent layers with states of width m get uniform weights between ``-m ** -0.5`` and
+    ``m ** -0.5``, and an LSTM's forget gates start open, with bias 1 (Jozefowicz et al., 2015).
 
     Parameters
     ----------
@@ -82,6 +176,15 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
                 layer.weight.normal_(0.0, fan_in**-0.5, generator=generator)
                 if layer.bias is not None:
                     layer.bias.zero_()
+            elif isinstance(layer, nn.RNNBase):
+                m = layer.hidden_size
+                for name, p in layer.named_parameters():
+                    if p.ndim == 2:
+                        p.uniform_(-(m**-0.5), m**-0.5, generator=generator)
+                    else:
+                        p.zero_()
+                        if isinstance(layer, nn.LSTM) and name.startswith("bias_ih"):
+                            p[m : 2 * m] = 1.0
 
 
 class NGramFeatures:

@@ -151,8 +151,7 @@ class RecurrentLM(nn.Module):
         Widths of token vectors and state.
     n_layers : int
     generator : torch.Generator
-        Draws the initial weights: recurrent ones uniform up to ``d_hidden ** -0.5``; the forget
-        gates of an LSTM start open (bias 1; Jozefowicz et al., 2015).
+        Draws the initial weights.
 
     Examples
     --------
@@ -183,29 +182,8 @@ class RecurrentLM(nn.Module):
         self.recurrent = CELLS[kind][1](d_embedding, d_hidden, n_layers, batch_first=True)
         self.out = nn.Linear(d_hidden, n_symbols)
         initialize(self, generator)
-        initialize_recurrent(self.recurrent, generator)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Logits (b, t, v) after each of the tokens ``x`` (b, t), and the state after the last."""
         h, state = self.recurrent(self.embedding(x), state)  # (b, t, m)
         return self.out(h), state
-
-
-def initialize_recurrent(layer: nn.RNNBase, generator: torch.Generator) -> None:
-    """Draw the weights of recurrent layers anew; biases 0, but 1 for the forget gates of an LSTM.
-
-    Parameters
-    ----------
-    layer : nn.RNN, nn.LSTM or nn.GRU
-        Changed in place.
-    generator : torch.Generator
-    """
-    m = layer.hidden_size
-    with torch.no_grad():
-        for name, p in layer.named_parameters():
-            if p.ndim == 2:
-                p.uniform_(-(m**-0.5), m**-0.5, generator=generator)
-            else:
-                p.zero_()
-                if isinstance(layer, nn.LSTM) and name.startswith("bias_ih"):
-                    p[m : 2 * m] = 1.0

@@ -18,7 +18,8 @@ ORDER = (
     *("hmm_lm", "segmentation", "tagging", "crf"),
     *("message_passing", "elimination", "factor_graph", "networks"),
     *("topic_bayes", "topic_gibbs", "topics", "scoreboard", "synthetic", "optim"),
-    *("neural", "decoding", "training", "recurrent", "neural_lm", "transformer"),
+    *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
+    *("seq2seq", "transformer"),
     *("episodes", "meta", "learners", "plotting", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
