@@ -200,7 +200,7 @@ def test_a_token_outside_the_vocabulary_is_unknown():
 
 def test_what_an_unknown_token_costs_is_learned():
     build = BUILDS["gru"]
-    model = NeuralLM(build, steps=400, batch_size=64, window=24, lr=0.01).fit(TEXT * 20)
+    model = NeuralLM(build, steps=150, batch_size=64, window=24, lr=0.02).fit(TEXT * 20)
     bits = -model.next_logprobs(TEXT[:40])[-1] / math.log(2)
     assert 9 < bits < 18
 

@@ -47,6 +47,8 @@ class Config(NamedTuple):
         See ``NeuralLM``.
     every : int
         Updates between scores on validation text, each followed by a checkpoint.
+    size : int, optional
+        Characters of the training text, one of ``scoreboard.SIZES``; all by default.
     half : bool
         Store the weights in 16 bits.
     """
@@ -58,6 +60,7 @@ class Config(NamedTuple):
     window: int
     lr: float
     every: int = 400
+    size: int | None = None
     half: bool = True
     seed: int = 0
 
@@ -70,6 +73,26 @@ CONFIGS: dict[str, Config] = {
         batch_size=16,
         window=128,
         lr=4e-3,
+    ),
+    "lstm-1m": Config(
+        model="LSTM, trained for long",
+        build=lambda v, g: RecurrentLM("lstm", v, 48, 256, generator=g),
+        steps=4000,
+        batch_size=16,
+        window=128,
+        lr=4e-3,
+        every=200,
+        size=1_000_000,
+    ),
+    "lstm-200k": Config(
+        model="LSTM, trained for long",
+        build=lambda v, g: RecurrentLM("lstm", v, 32, 192, generator=g),
+        steps=1500,
+        batch_size=16,
+        window=128,
+        lr=4e-3,
+        every=100,
+        size=200_000,
     ),
 }
 
@@ -155,12 +178,12 @@ def main() -> None:
         )
         validation = scoreboard.validation_text()[:VALIDATION]
         model = language_model(config).fit(
-            scoreboard.train_text(), validation=validation, every=config.steps
+            scoreboard.train_text(config.size), validation=validation, every=config.steps
         )
         bits = model.history.scores[-1] / math.log(2)
         print(f"{arguments.name}, lr {config.lr:g}, {config.steps} steps: {bits:.4f} bits")
         return
-    record = train(arguments.name, config, scoreboard.train_text(), TARGET, CHECKPOINTS)
+    record = train(arguments.name, config, scoreboard.train_text(config.size), TARGET, CHECKPOINTS)
     print(f"{record['validation_bits']:.4f} bits on validation, {record['test_bits']:.4f} on test")
 
 
