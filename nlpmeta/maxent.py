@@ -46,7 +46,8 @@ class MaxEntClassifier(ClassifierMixin, BaseEstimator):
     ----------
     solver : {"lbfgs", "gis", "iis"}
         L-BFGS (with ``l1`` in its orthant-wise form), generalized or improved iterative scaling.
-        The last two want features that are not negative, and no ``l1``.
+        The last two want no ``l1``. They need features that are not negative, so they raise those
+        that are until their lowest value is 0: the biases make up for it, the model is the same.
     l1, l2 : float
         Strengths of the penalties. ``l2`` is the precision of a normal prior on every weight,
         ``l1`` the rate of a Laplace prior.
@@ -97,7 +98,6 @@ class MaxEntClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = self.solver != "lbfgs"
         return tags
 
     def fit(self, X: ArrayLike | Matrix, y: ArrayLike) -> Self:
@@ -106,7 +106,7 @@ class MaxEntClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sparse matrix of float, shape (n, d)
-            Finite; not negative for the solvers "gis" and "iis".
+            Finite.
         y : array-like, shape (n,)
             Labels, at least two different ones.
 
@@ -117,8 +117,8 @@ class MaxEntClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X holds NaN or infinity, if X and y differ in length or y holds one class only, if a
-            setting is out of its range, or if a feature is negative where the solver forbids it.
+            If X holds NaN or infinity, if X and y differ in length or y holds one class only, or if
+            a setting is out of its range.
         """
         self._check_settings()
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)
@@ -170,16 +170,15 @@ class MaxEntClassifier(ClassifierMixin, BaseEstimator):
         return theta[np.append(member, -1)], found.values, found.slope * self.tol
 
     def _iterative_scaling(self, X: Matrix, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """Rounds of generalized or improved iterative scaling."""
-        features = sparse.csr_array(_with_column(X, np.ones(len(y))))
+        """Rounds of generalized or improved iterative scaling, on features raised to 0 or more."""
+        X = sparse.csr_array(X)
+        lowest = np.minimum(X.min(axis=0).toarray(), 0).reshape(1, -1)  # (1, d)
+        ones = np.ones((len(y), 1))
+        raised = X - sparse.csr_array(ones) @ sparse.csr_array(lowest)
+        features = _with_column(raised, ones.ravel())
         observed = features.T @ y
         l2 = np.full((features.shape[1], 1), float(self.l2))
         l2[-1] = 0  # no penalty on the bias
-        if (lowest := features.data.min()) < 0:
-            raise ValueError(
-                f"Negative values in data passed to {self.solver}: X holds {lowest:g}; "
-                'shift the features to be at least 0, or use solver="lbfgs"'
-            )
         totals = np.asarray(features.sum(axis=1)).ravel()  # f#
         free, slack = 1.0, totals.max() - totals
         if gis := self.solver == "gis":  # one feature more, so that all examples sum to C
@@ -206,6 +205,7 @@ class MaxEntClassifier(ClassifierMixin, BaseEstimator):
             theta, of_slack = theta[:-1], theta[-1]
             theta[observed[:-1].any(axis=1)] -= of_slack
             theta[-1] += totals.max() * of_slack
+        theta[-1] -= (lowest @ theta[:-1]).ravel()  # theta (x - lowest) + b, written for x
         return theta, np.array(values), gap
 
     def decision_function(self, X: ArrayLike | Matrix) -> np.ndarray:
