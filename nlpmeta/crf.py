@@ -3,10 +3,9 @@
 A linear-chain CRF (Lafferty, McCallum and Pereira 2001) scores a labeling by the weights of the
 features of each token under its label and of each pair of neighboring labels, and normalizes over
 all labelings at once. A maximum-entropy Markov model (McCallum, Freitag and Pereira 2000) has the
-same weights and normalizes one label at a time: hence label bias. Exports ``LinearChainCRF``,
-``MEMM``, their objectives ``crf_objective`` and ``memm_objective``, and what these take, ``Chains``
-and ``chains``. Sums over labelings are those of ``nlpmeta.lattice``, matrices of features those of
-``nlpmeta.tagging``.
+same weights and normalizes one label at a time: hence label bias. Exports ``LinearChainCRF`` and
+``MEMM``. Their objectives and the sums over labelings are those of ``nlpmeta.labelings``, matrices
+of features those of ``nlpmeta.tagging``.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from numbers import Integral, Real
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from scipy import sparse
@@ -23,154 +22,20 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from nlpmeta import lattice
+from nlpmeta.labelings import (
+    Chains,
+    chains,
+    crf_objective,
+    memm_objective,
+    sum_over_labelings,
+)
 from nlpmeta.lbfgs import minimize
-from nlpmeta.loglinear import softmax
 from nlpmeta.tagging import Encoder, Token
 
-__all__ = ["MEMM", "Chains", "LinearChainCRF", "chains", "crf_objective", "memm_objective"]
+__all__ = ["MEMM", "LinearChainCRF"]
 
 BLOCK = 2**19  # numbers in one step of decoding
-PATIENCE = 10  # evaluations over which progress is measured
-WIDEST = 300.0  # the widest range of scores whose exponentials are all far from zero
-
-
-class Chains(NamedTuple):
-    """Labeled sequences, packed as in ``lattice.Packed``: all first tokens, all second ones ..."""
-
-    features: sparse.csr_array  # (n, a)
-    previous: sparse.csr_array  # (n, k) one-hot label of the token before, zeros at a beginning
-    offsets: np.ndarray  # (t + 1,) where each time begins
-    observed: np.ndarray  # (a, k) sum of each feature over the tokens of each label
-    pairs: np.ndarray  # (k, k) how often each label follows each other
-
-
-def crf_objective(
-    state: np.ndarray, transition: np.ndarray, data: Chains
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Negative conditional log-likelihood of a linear-chain CRF, with its gradient.
-
-    log p(y | x) = sum_t (x_t . w[y_t] + T[y_{t-1}, y_t]) - log Z(x), where Z(x) sums over all
-    labelings (forward-backward). The gradient is what the model expects of every feature minus what
-    was observed (Lafferty, McCallum and Pereira 2001).
-
-    Parameters
-    ----------
-    state : numpy.ndarray of float, shape (a, k)
-        The weight w of each feature under each label.
-    transition : numpy.ndarray of float, shape (k, k)
-        The weight T of each label (column) after each other (row).
-    data : Chains
-
-    Returns
-    -------
-    value : float
-        In nats, summed over the sequences.
-    gradient_state : numpy.ndarray of float, shape (a, k)
-    gradient_transition : numpy.ndarray of float, shape (k, k)
-
-    Examples
-    --------
-    >>> data = chains(sparse.csr_array(np.ones((3, 1))), np.array([0, 1, 1]), lattice.pack([3]), 2)
-    >>> value, _, pairs = crf_objective(np.zeros((1, 2)), np.zeros((2, 2)), data)
-    >>> round(float(value / np.log(2)), 9), pairs.tolist()
-    (3.0, [[0.5, -0.5], [0.5, -0.5]])
-    """
-    log_z, marginals, pairs = _sum_over_labelings(data.features @ state, transition, data.offsets)
-    value = log_z.sum() - np.vdot(state, data.observed) - np.vdot(transition, data.pairs)
-    return float(value), data.features.T @ marginals - data.observed, pairs - data.pairs
-
-
-def memm_objective(
-    state: np.ndarray, transition: np.ndarray, data: Chains
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Negative conditional log-likelihood of a maximum-entropy Markov model, with its gradient.
-
-    log p(y | x) = sum_t log p(y_t | y_{t-1}, x_t), where p(j | i, x_t) is proportional to
-    exp(x_t . w[j] + T[i, j]): logistic regression with the label before as a feature (McCallum,
-    Freitag and Pereira 2000).
-
-    Parameters
-    ----------
-    state, transition, data
-        As for :func:`crf_objective`.
-
-    Returns
-    -------
-    value, gradient_state, gradient_transition
-        As for :func:`crf_objective`.
-
-    Examples
-    --------
-    >>> data = chains(sparse.csr_array(np.ones((3, 1))), np.array([0, 1, 1]), lattice.pack([3]), 2)
-    >>> value, _, pairs = memm_objective(np.zeros((1, 2)), np.zeros((2, 2)), data)
-    >>> round(float(value / np.log(2)), 9), pairs.tolist()
-    (3.0, [[0.5, -0.5], [0.5, -0.5]])
-    """
-    p, log_z = softmax(data.features @ state + data.previous @ transition)
-    value = log_z.sum() - np.vdot(state, data.observed) - np.vdot(transition, data.pairs)
-    return float(value), data.features.T @ p - data.observed, data.previous.T @ p - data.pairs
-
-
-def _sum_over_labelings(
-    scores: np.ndarray, transition: np.ndarray, offsets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of all labelings: log Z token by token, marginals (n, k), expected pairs (k, k)."""
-    k = len(transition)
-    top, ridge = scores.max(axis=1), transition.max()
-    low, narrow = scores - top[:, None], transition - ridge
-    if min(low.min(), narrow.min()) < -WIDEST:
-        found = lattice._log_posteriors(np.zeros(k), narrow, low.T, offsets)
-    else:
-        found = lattice.posteriors(np.ones(k), np.exp(narrow), np.exp(low, out=low).T, offsets)
-    log_z = found.logprobs + top
-    log_z[offsets[1] :] += ridge
-    return log_z, found.states.T, found.pairs
-
-
-def chains(
-    features: sparse.csr_array, labels: np.ndarray, layout: lattice.Packed, k: int
-) -> Chains:
-    """Pack labeled sequences and count what they show.
-
-    Parameters
-    ----------
-    features : scipy.sparse.csr_array of float, shape (n, a)
-        A row for each token, sequence after sequence.
-    labels : numpy.ndarray of int, shape (n,)
-    layout : lattice.Packed
-        Of the lengths of the sequences.
-    k : int
-        The number of classes.
-
-    Returns
-    -------
-    Chains
-
-    Examples
-    --------
-    >>> x = sparse.csr_array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    >>> data = chains(x, np.array([0, 1, 1]), lattice.pack([2, 1]), 2)
-    >>> data.observed.tolist(), data.pairs.tolist()
-    ([[1.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]])
-    """
-    n = len(labels)
-    row = np.empty(n, dtype=np.int64)  # which token lies at each packed place
-    row[layout.place] = np.arange(n)
-    first = np.zeros(n, dtype=bool)
-    first[np.cumsum(layout.lengths) - layout.lengths] = True
-    one_hot = sparse.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, k))
-    later = np.flatnonzero(~first)
-    previous = sparse.csr_array(
-        (np.ones(len(later)), (layout.place[later], labels[later - 1])), shape=(n, k)
-    )
-    features, one_hot = features[row], one_hot[row]
-    return Chains(
-        features,
-        previous,
-        layout.offsets,
-        (features.T @ one_hot).toarray(),
-        (previous.T @ one_hot).toarray(),
-    )
+PATIENCE, PATIENCE_L1 = 10, 50  # evaluations over which progress is measured
 
 
 class _Settled(Exception):
@@ -193,7 +58,7 @@ class LinearChainCRF(BaseEstimator):
         Whether pairs of a feature and a label, or of two labels, that training has never seen
         together get a weight too. Otherwise their weight is 0, as in CRFsuite.
     tol : float
-        Converged when ten evaluations of the objective (twenty with ``l1``) lower it by less than
+        Converged when ten evaluations of the objective (fifty with ``l1``) lower it by less than
         this, in nats a token.
     max_iter : int
         Steps after which L-BFGS gives up with a ``ConvergenceWarning``.
@@ -293,7 +158,8 @@ class LinearChainCRF(BaseEstimator):
         curvature = squares[free // k] * (1 / k - 1 / k**2) + self.l2
         scale = np.where(curvature > 0, curvature, 1) ** -0.125
         lowest: list[float] = []
-        patience = 2 * PATIENCE if self.l1 else PATIENCE  # where steps are cut at zero, more tries
+        # Steps that are cut at zero creep: over ten evaluations they can stall far from the end.
+        patience = PATIENCE_L1 if self.l1 else PATIENCE
 
         def function(u: np.ndarray) -> tuple[float, np.ndarray]:
             theta = scale * u
@@ -375,7 +241,7 @@ class LinearChainCRF(BaseEstimator):
         """
 
         def marginals(scores: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-            return _sum_over_labelings(scores, self.transition_, offsets)[1]
+            return sum_over_labelings(scores, self.transition_, offsets)[1]
 
         rows = iter(self._each(X, marginals).tolist())
         return [[dict(zip(self.classes_, next(rows))) for _ in sequence] for sequence in X]
@@ -405,7 +271,7 @@ class LinearChainCRF(BaseEstimator):
             return np.zeros(len(lengths))
 
         def with_log_z(scores: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-            log_z = _sum_over_labelings(scores, self.transition_, offsets)[0]
+            log_z = sum_over_labelings(scores, self.transition_, offsets)[0]
             return np.column_stack([scores, log_z])
 
         found = self._each(X, with_log_z)

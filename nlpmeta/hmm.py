@@ -3,25 +3,24 @@
 p(x, z) = start(z_1) emission(z_1, x_1) prod_t transition(z_{t-1}, z_t) emission(z_t, x_t) (Baum and
 Petrie 1966; Rabiner 1989). ``HMM`` scores sequences, finds the best path (Viterbi) and the
 distribution of each state (forward-backward), and is fitted by counting where the states are known
-and by expectation-maximization (Baum-Welch) where they are not. All algorithms run over many
-sequences at once (``nlpmeta.lattice``), and sums over a single long one in pieces
+and by expectation-maximization where they are not (``nlpmeta.baum_welch``). All algorithms run over
+many sequences at once (``nlpmeta.lattice``), and sums over a single long one in pieces
 (``nlpmeta.long_chain``). The language model is in ``nlpmeta.hmm_lm``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
 
-from nlpmeta import lattice, long_chain
+from nlpmeta import baum_welch, lattice, long_chain
+from nlpmeta.baum_welch import Parameters, likelihood_of, refuse_impossible
 from nlpmeta.lattice import Packed, log
+from nlpmeta.sequences import blocks, flatten, labeled, several
 
 __all__ = ["HMM"]
-
-BLOCK = 2**16  # numbers in one step of Viterbi's algorithm: what fits into a processor's cache
-FEW = 30  # so many long sequences or more are faster side by side than one by one in pieces
 
 
 class HMM:
@@ -115,7 +114,7 @@ class HMM:
         """
 
         def one_block(symbols: np.ndarray, layout: Packed) -> np.ndarray:
-            likelihood, factor = self._likelihood(symbols)
+            likelihood, factor = likelihood_of(self.emission, symbols)
             found = long_chain.filtered(self.start, self.transition, likelihood, layout.offsets)
             return found[1] + log(factor)
 
@@ -145,7 +144,7 @@ class HMM:
         """
 
         def one_block(symbols: np.ndarray, layout: Packed) -> np.ndarray:
-            likelihood, _ = self._likelihood(symbols)
+            likelihood, _ = likelihood_of(self.emission, symbols)
             return long_chain.filtered(self.start, self.transition, likelihood, layout.offsets)[0]
 
         found = self._each(sequences, one_block)
@@ -176,9 +175,9 @@ class HMM:
         """
 
         def one_block(symbols: np.ndarray, layout: Packed) -> np.ndarray:
-            likelihood, factor = self._likelihood(symbols)
+            likelihood, factor = likelihood_of(self.emission, symbols)
             found = long_chain.posteriors(self.start, self.transition, likelihood, layout.offsets)
-            _possible(found.logprobs + log(factor))
+            refuse_impossible(found.logprobs + log(factor))
             return found.states / found.states.sum(axis=0)
 
         found = self._each(sequences, one_block)
@@ -213,7 +212,7 @@ class HMM:
             states, best = lattice.best_paths(
                 start, transition, emission.take(symbols, axis=1), layout.offsets
             )
-            _possible(best)
+            refuse_impossible(best)
             return states
 
         return self._each(sequences, one_block, pairs_at_once=True)
@@ -240,7 +239,7 @@ class HMM:
         -2.772589
         """
         self._check()
-        x, z, _ = _labeled([sequence], [states], self.n_symbols, self.n_states)
+        x, z, _ = labeled([sequence], [states], self.n_symbols, self.n_states)
         steps = self.transition[z[:-1], z[1:]]
         return float(log(self.start[z[0]]) + log(steps).sum() + log(self.emission[z, x]).sum())
 
@@ -314,16 +313,10 @@ class HMM:
         [[0.5, 0.5], [0.5, 0.5]]
         """
         _check_smoothing(smoothing)
-        x, z, lengths = _labeled(sequences, states, self.n_symbols, self.n_states)
-        first = np.cumsum(lengths) - lengths
-        goes_on = np.ones(len(x), dtype=bool)
-        goes_on[first - 1] = False  # the last symbol of each sequence, in a circle
-        start = np.bincount(z[first], minlength=self.n_states)
-        pairs = _table(z[:-1][goes_on[:-1]], z[1:][goes_on[:-1]], self.transition.shape)
-        uniform = HMM(self.n_states, self.n_symbols)
-        self.start = _shares(start + smoothing, uniform.start)
-        self.transition = _shares(pairs + smoothing, uniform.transition)
-        self.emission = _shares(_table(z, x, self.emission.shape) + smoothing, uniform.emission)
+        x, z, lengths = labeled(sequences, states, self.n_symbols, self.n_states)
+        counted = baum_welch.counts(x, z, lengths, self.n_states, self.n_symbols)
+        uniform = HMM(self.n_states, self.n_symbols)._parameters
+        self._parameters = baum_welch.reestimate(counted, uniform, smoothing)
         return self
 
     def fit(
@@ -383,8 +376,7 @@ class HMM:
             )
         if rng is None and restarts > 1:
             raise ValueError(f"restarts is {restarts} without rng; give a numpy Generator")
-        flat, lengths = _flat(_several(sequences)[0], self.n_symbols)
-        blocks = list(self._blocks(flat, lengths))
+        flat, lengths = flatten(several(sequences)[0], self.n_symbols)
         best: tuple[float, tuple] = (-np.inf, ())
         for _ in range(restarts):
             if rng is not None:
@@ -395,48 +387,25 @@ class HMM:
                     "the states do not differ, and no step could tell them apart; give rng, or "
                     "assign start, transition and emission first"
                 )
-            history = self._climb(blocks, iterations, tolerance * len(flat), smoothing)
+            found, history = baum_welch.climb(
+                self._parameters,
+                list(blocks(flat, lengths, self.transition)),
+                iterations=iterations,
+                enough=tolerance * len(flat),
+                smoothing=smoothing,
+            )
             if history[-1] > best[0] or not best[1]:
-                best = history[-1], (self.start, self.transition, self.emission, history)
-        self.start, self.transition, self.emission, self.history = best[1]
+                best = history[-1], (found, history)
+        self._parameters, self.history = best[1]
         return self
 
-    def _climb(self, blocks: list, iterations: int, enough: float, smoothing: float) -> list[float]:
-        """One run of Baum-Welch; the log-likelihood before each step."""
-        history: list[float] = []
-        for _ in range(iterations):
-            loglik, start, pairs, emitted = self._expect(blocks)
-            history.append(loglik)
-            self.start = _shares(start + smoothing, self.start)
-            self.transition = _shares(pairs + smoothing, self.transition)
-            self.emission = _shares(emitted + smoothing, self.emission)
-            if len(history) > 1 and history[-1] - history[-2] < enough:
-                break
-        return history
+    @property
+    def _parameters(self) -> Parameters:
+        return Parameters(self.start, self.transition, self.emission)
 
-    def _expect(self, blocks: list) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        """The E step: log-likelihood and expected counts under the present parameters."""
-        start, pairs, emitted = (
-            np.zeros_like(a) for a in (self.start, self.transition, self.emission)
-        )
-        loglik = 0.0
-        for symbols, layout, _ in blocks:
-            likelihood, factor = self._likelihood(symbols)
-            found = long_chain.posteriors(self.start, self.transition, likelihood, layout.offsets)
-            logprobs = found.logprobs + log(factor)
-            _possible(logprobs)
-            loglik += logprobs.sum()
-            start += found.states[:, : layout.offsets[1]].sum(axis=1)
-            pairs += found.pairs
-            for state, weights in enumerate(found.states):
-                emitted[state] += np.bincount(symbols, weights, minlength=self.n_symbols)
-        return float(loglik), start, pairs, emitted
-
-    def _likelihood(self, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """b_j(x_t) divided by its largest value over j, and that value: (k, n) and (n,)."""
-        largest = self.emission.max(axis=0)
-        relative = self.emission / np.where(largest > 0, largest, 1)
-        return relative.take(symbols, axis=1), largest[symbols]
+    @_parameters.setter
+    def _parameters(self, parameters: Parameters) -> None:
+        self.start, self.transition, self.emission = parameters
 
     def _draw(self, rng: np.random.Generator) -> None:
         """Parameters drawn uniformly from all distributions."""
@@ -467,111 +436,19 @@ class HMM:
                 where = name if array.ndim == 1 else f"{name}[{row}]"
                 raise ValueError(f"{where} sums to {total[row]:.6g}, not 1; divide it by its sum")
 
-    def _blocks(
-        self, flat: np.ndarray, lengths: np.ndarray, pairs_at_once: bool = False
-    ) -> Iterator[tuple[np.ndarray, Packed, np.ndarray]]:
-        """Packed symbols of some sequences of similar length, their layout and their numbers.
-
-        An algorithm that looks at all pairs of states at once, as Viterbi's, gets smaller blocks.
-        """
-        width = max(1, (BLOCK if pairs_at_once else 4 * BLOCK) // self.n_states**2)
-        cut = not pairs_at_once and len(lengths) < FEW and long_chain.pays(self.transition)
-        order = np.argsort(-lengths, kind="stable")
-        starts = np.cumsum(lengths) - lengths
-        first = 0
-        while first < len(order):
-            alone = cut and lengths[order[first]] > long_chain.SHORTEST
-            chosen = order[first : first + (1 if alone else width)]
-            first += len(chosen)
-            own = lengths[chosen]
-            symbols = flat[
-                np.arange(own.sum()) + np.repeat(starts[chosen] - np.cumsum(own) + own, own)
-            ]
-            layout = lattice.pack(own)
-            yield layout.pack(symbols), layout, chosen
-
     def _each(
         self, sequences: Sequence, one_block: Callable, pairs_at_once: bool = False
     ) -> np.ndarray | list[np.ndarray]:
         """Run an algorithm block by block; give the results in the order of the sequences."""
         self._check()
-        several, single = _several(sequences)
-        flat, lengths = _flat(several, self.n_symbols)
+        given, single = several(sequences)
+        flat, lengths = flatten(given, self.n_symbols)
         out: list = [None] * len(lengths)
-        for symbols, layout, chosen in self._blocks(flat, lengths, pairs_at_once):
+        dealt = blocks(flat, lengths, self.transition, pairs_at_once=pairs_at_once)
+        for symbols, layout, chosen in dealt:
             for i, result in zip(chosen.tolist(), layout.split(one_block(symbols, layout))):
                 out[i] = result
         return out[0] if single else out
-
-
-def _several(sequences: Sequence) -> tuple[Sequence, bool]:
-    """The sequences, and whether only one was given."""
-    if np.isscalar(sequences) or sequences is None:
-        raise ValueError(f"sequences is {sequences!r}; give a sequence of integers")
-    if len(sequences) == 0:
-        raise ValueError("sequences is empty; give at least one symbol")
-    single = np.isscalar(sequences[0]) or np.ndim(sequences[0]) == 0
-    return ([sequences], True) if single else (sequences, False)
-
-
-def _flat(
-    sequences: Sequence, n_values: int, name: str = "sequences"
-) -> tuple[np.ndarray, np.ndarray]:
-    """The sequences end to end, and their lengths."""
-    arrays = [np.asarray(sequence) for sequence in sequences]
-    for i, array in enumerate(arrays):
-        if array.ndim != 1 or array.size == 0:
-            found = "empty" if array.size == 0 else f"of shape {array.shape}"
-            raise ValueError(f"{name}[{i}] is {found}; give sequences of at least one integer")
-    flat = np.concatenate(arrays) if arrays else np.empty(0, dtype=np.int64)
-    if flat.dtype.kind not in "iu":
-        wrong = next((x for x in flat.tolist() if x not in range(n_values)), flat.tolist()[0])
-        raise ValueError(f"{name} holds {wrong!r}; give integers from 0 to {n_values - 1}")
-    if flat.size and not (flat.min() >= 0 and flat.max() < n_values):
-        wrong = flat[(flat < 0) | (flat >= n_values)][0]
-        raise ValueError(f"{name} holds {wrong}; it must be from 0 to {n_values - 1}")
-    return flat.astype(np.int64, copy=False), np.array([len(array) for array in arrays])
-
-
-def _labeled(
-    sequences: Sequence, states: Sequence, n_symbols: int, n_states: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Symbols and states end to end, and the lengths of the sequences."""
-    if len(sequences) != len(states):
-        raise ValueError(
-            f"there are {len(sequences)} sequences and {len(states)} paths of states; "
-            "give one path for each sequence"
-        )
-    if len(sequences) == 0:
-        raise ValueError("sequences is empty; give at least one sequence")
-    x, lengths = _flat(sequences, n_symbols)
-    z, paths = _flat(states, n_states, "states")
-    if (lengths != paths).any():
-        i = int(np.argmax(lengths != paths))
-        raise ValueError(
-            f"states[{i}] has {paths[i]} states for {lengths[i]} symbols; give one for each"
-        )
-    return x, z, lengths
-
-
-def _possible(logprobs: np.ndarray) -> None:
-    if np.isneginf(logprobs).any():
-        raise ValueError(
-            "a sequence has probability zero under the model; see which with score(), "
-            "and smooth the parameters"
-        )
-
-
-def _table(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """How often each row occurs with each column."""
-    cells = np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
-    return cells.reshape(shape).astype(float)
-
-
-def _shares(counts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Counts divided by the sum of their row; where that is zero, the row of ``otherwise``."""
-    total = counts.sum(axis=-1, keepdims=True)
-    return np.where(total > 0, counts / np.where(total > 0, total, 1), otherwise)
 
 
 def _check_smoothing(smoothing: float) -> None:

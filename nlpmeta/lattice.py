@@ -5,8 +5,8 @@ maximum is Viterbi's (1967). Chains of different lengths lie *packed*: first all
 the longest chain in front, then all second positions of the chains that have one, and so on. The
 chains alive at time t are then a prefix of those alive at t - 1, so the loop runs over time only
 and each step is one matrix product, without padding. Exports ``Packed``, ``Posteriors``, ``pack``,
-``log``, ``forward``, ``log_forward``, ``filtered``, ``posteriors`` and ``best_paths``;
-``nlpmeta.hmm`` stands on it.
+``log``, ``forward``, ``log_forward``, ``filtered``, ``posteriors``, ``log_posteriors`` and
+``best_paths``; ``nlpmeta.hmm`` and ``nlpmeta.crf`` stand on it.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def posteriors(
     """
     alpha, scale = forward(start, transition, likelihood, offsets)
     if not _nothing_lost(start, transition, likelihood, alpha):
-        return _log_posteriors(log(start), log(transition), log(likelihood), offsets)
+        return log_posteriors(log(start), log(transition), log(likelihood), offsets)
     states, pairs = np.empty_like(alpha), np.zeros_like(transition)
     reachable, scale = alpha > 0, np.where(scale > 0, scale, np.nan)
     flow = np.empty((len(transition), 0))  # b_j(x_{t+1}) beta_{t+1}(j) / c_{t+1}
@@ -264,6 +264,50 @@ def posteriors(
         flow = likelihood[:, begin:end] * beta
         flow /= scale[begin:end]
     return Posteriors(log(np.nan_to_num(scale)), states, pairs * transition)
+
+
+def log_posteriors(
+    log_start: np.ndarray,
+    log_transition: np.ndarray,
+    log_likelihood: np.ndarray,
+    offsets: Sequence[int],
+) -> Posteriors:
+    """Forward-backward in logarithms: slower than :func:`posteriors`, and nothing gets lost.
+
+    log beta_t(i) = log sum_j exp(log a_ij + log b_j(x_{t+1}) + log beta_{t+1}(j)), from zero.
+
+    Parameters
+    ----------
+    log_start, log_transition, log_likelihood : numpy.ndarray of float
+        As in :func:`log_forward`.
+    offsets : sequence of int
+
+    Returns
+    -------
+    Posteriors
+        As from :func:`posteriors`.
+
+    Examples
+    --------
+    >>> found = log_posteriors(np.log([0.5, 0.5]), log(np.eye(2)), np.log([[0.9], [0.1]]), [0, 1])
+    >>> found.states.T.round(9).tolist()
+    [[0.9, 0.1]]
+    """
+    alpha = log_forward(log_start, log_transition, log_likelihood, offsets)
+    states, pairs = np.empty_like(alpha), np.zeros_like(log_transition)
+    so_far, total = np.logaddexp.reduce(alpha, axis=0), np.empty(0)
+    flow = np.empty((len(log_transition), 0))  # log b_j(x_{t+1}) + beta_{t+1}(j)
+    for begin, end, following in reversed(_steps(offsets)):
+        done = begin + following
+        total = np.concatenate([total, so_far[done:end]])  # (alive,) log p(whole chain)
+        total = np.where(np.isfinite(total), total, np.nan)
+        ways = log_transition[:, :, None] + flow  # (k, k, following)
+        pairs += np.exp(alpha[:, None, begin:done] + ways - total[:following]).sum(axis=2)
+        beta = np.zeros((len(log_transition), end - begin))
+        beta[:, :following] = np.logaddexp.reduce(ways, axis=1)
+        states[:, begin:end] = np.exp(alpha[:, begin:end] + beta - total)
+        flow = log_likelihood[:, begin:end] + beta
+    return Posteriors(_differences(alpha, offsets), states, pairs)
 
 
 def best_paths(
@@ -306,17 +350,22 @@ def best_paths(
         now, room = delta[:, begin : begin + following], ways[:, :, :following]
         previous = np.add(now[:, None], log_transition[:, :, None], out=room).max(axis=0)
     # States in reverse order from here on: argmax gives the first of equals, we want the last.
-    delta, into = delta[::-1].T.copy(), log_transition[::-1].T.copy()  # (n, k), (k, k)
+    delta, into = delta[::-1].T.copy(), log_transition[::-1, ::-1].T.copy()  # (n, k), (k, k)
     states = np.empty(len(delta), dtype=np.int64)
     best = np.empty(offsets[1])
+    room = np.empty((offsets[1], k))
     chosen = np.empty(0, dtype=np.int64)  # the states one step later
     for begin, end, following in reversed(_steps(offsets)):
         done = begin + following  # from here on chains end
-        states[begin:done] = k - 1 - (delta[begin:done] + into[chosen]).argmax(axis=1)
-        states[done:end] = k - 1 - delta[done:end].argmax(axis=1)
-        best[following : end - begin] = delta[done:end].max(axis=1)
+        if following:
+            here = into.take(chosen, axis=0, out=room[:following], mode="clip")
+            here += delta[begin:done]
+            here.argmax(axis=1, out=states[begin:done])
+        if done < end:
+            delta[done:end].argmax(axis=1, out=states[done:end])
+            best[following : end - begin] = delta[done:end].max(axis=1)
         chosen = states[begin:end]
-    return states, best
+    return k - 1 - states, best
 
 
 def _steps(offsets: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -338,30 +387,6 @@ def _nothing_lost(
         return True
     smallest = [array[array > 0].min(initial=1.0) for array in (start, transition, likelihood)]
     return np.prod(smallest) >= REFILL and alpha[alpha > 0].min(initial=1.0) >= LOST
-
-
-def _log_posteriors(
-    log_start: np.ndarray,
-    log_transition: np.ndarray,
-    log_likelihood: np.ndarray,
-    offsets: Sequence[int],
-) -> Posteriors:
-    """As :func:`posteriors`, in logarithms."""
-    alpha = log_forward(log_start, log_transition, log_likelihood, offsets)
-    states, pairs = np.empty_like(alpha), np.zeros_like(log_transition)
-    so_far, total = np.logaddexp.reduce(alpha, axis=0), np.empty(0)
-    flow = np.empty((len(log_transition), 0))  # log b_j(x_{t+1}) + beta_{t+1}(j)
-    for begin, end, following in reversed(_steps(offsets)):
-        done = begin + following
-        total = np.concatenate([total, so_far[done:end]])  # (alive,) log p(whole chain)
-        total = np.where(np.isfinite(total), total, np.nan)
-        ways = log_transition[:, :, None] + flow  # (k, k, following)
-        pairs += np.exp(alpha[:, None, begin:done] + ways - total[:following]).sum(axis=2)
-        beta = np.zeros((len(log_transition), end - begin))
-        beta[:, :following] = np.logaddexp.reduce(ways, axis=1)
-        states[:, begin:end] = np.exp(alpha[:, begin:end] + beta - total)
-        flow = log_likelihood[:, begin:end] + beta
-    return Posteriors(_differences(alpha, offsets), states, pairs)
 
 
 def _differences(alpha: np.ndarray, offsets: Sequence[int]) -> np.ndarray:

@@ -18,7 +18,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from nlpmeta import lattice
 from nlpmeta.corpora import benchmarks, docs
-from nlpmeta.crf import MEMM, LinearChainCRF, chains, crf_objective, memm_objective
+from nlpmeta.crf import MEMM, LinearChainCRF
+from nlpmeta.labelings import chains, crf_objective, memm_objective
 from nlpmeta.tagging import OUTSIDE, Encoder, line_features, window, word_features
 
 MODELS = (LinearChainCRF, MEMM)

@@ -116,7 +116,7 @@ def test_logarithms_and_scaling_agree(case):
     layout = lattice.pack([len(x)])
     likelihood = model.emission[:, x]
     scaled = lattice.posteriors(model.start, model.transition, likelihood, layout.offsets)
-    logs = lattice._log_posteriors(
+    logs = lattice.log_posteriors(
         *map(lattice.log, (model.start, model.transition, likelihood)), layout.offsets
     )
     if np.isfinite(logs.logprobs).all():
@@ -159,7 +159,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     model = random_hmm(4, 9, rng)
     sequences = draw_sequences(9, rng.integers(1, 20, size=50), rng)
     whole = model.score(sequences), model.viterbi(sequences)
-    monkeypatch.setattr("nlpmeta.hmm.BLOCK", 16 * 7)
+    monkeypatch.setattr("nlpmeta.sequences.BLOCK", 16 * 7)
     assert np.allclose(model.score(sequences), whole[0])
     for a, b in zip(model.viterbi(sequences), whole[1]):
         assert np.array_equal(a, b)
@@ -411,6 +411,7 @@ def test_counting():
         ([0, 3], "sequences holds 3; it must be from 0 to 1"),
         ([0, -1], "sequences holds -1"),
         ([0, float("nan")], "sequences holds .*nan; give integers from 0 to 1"),
+        ([0, float("inf")], "sequences holds .*inf; give integers from 0 to 1"),
         ([0.5, 1.0], "sequences holds 0.5; give integers"),
         (["a", "b"], "sequences holds 'a'; give integers"),
         ("ab", "sequences is 'ab'; give a sequence of integers"),

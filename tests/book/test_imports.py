@@ -14,8 +14,8 @@ from tests.book.sources import ROOT
 PACKAGE = ROOT / "nlpmeta"
 ORDER = (
     *("corpora", "bpe", "text", "information", "overlap", "metrics", "lbfgs", "loglinear"),
-    *("maxent_lm", "maxent", "ngram", "bayes_net", "lattice", "long_chain", "hmm"),
-    *("hmm_lm", "segmentation", "tagging", "crf"),
+    *("maxent_lm", "maxent", "ngram", "bayes_net", "lattice", "long_chain"),
+    *("sequences", "baum_welch", "hmm", "hmm_lm", "segmentation", "tagging", "labelings", "crf"),
     *("message_passing", "elimination", "factor_graph", "networks"),
     *("topic_bayes", "topic_gibbs", "topics", "scoreboard", "synthetic", "optim"),
     *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
