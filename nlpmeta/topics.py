@@ -77,6 +77,8 @@ class LDA(TransformerMixin, BaseEstimator):
     components_ : numpy.ndarray, shape (k, v)
         Parameters of the topics' Dirichlet posteriors: prior plus (expected, or sampled and
         averaged) counts.
+    sample_ : numpy.ndarray, shape (k, v)
+        Gibbs only: prior plus the counts of the last sample.
     document_topic_ : numpy.ndarray, shape (d, k)
         Mean mixtures of the documents given to ``fit``.
     history_ : list of float
@@ -174,6 +176,7 @@ class LDA(TransformerMixin, BaseEstimator):
                 total += now
         kept = self.n_passes - self.n_passes // 2
         self.components_ = np.ascontiguousarray(beta + sums.word.T / kept)
+        self.sample_ = np.ascontiguousarray(beta + counts.word.T)
         self.document_topic_ = _normalized(alpha + sums.document / kept)
 
     @property
@@ -198,13 +201,16 @@ class LDA(TransformerMixin, BaseEstimator):
         ValueError
             As for :meth:`fit`, or if ``x`` has another number of words than the topics.
         """
-        return _normalized(self._infer(self._same_words(x))[0])
+        return _normalized(self._infer(self._same_words(x), self.components_)[0])
 
     def score(self, x: sp.sparray | sp.spmatrix | ArrayLike, y: None = None) -> float:
         """The evidence bound of documents in nats: at most their log-probability.
 
         sum_dw x_dw log c_dw - KL(gamma || alpha) - KL(topics || beta), the bound that
-        scikit-learn's ``LatentDirichletAllocation.score`` computes, with whatever topics there are.
+        scikit-learn's ``LatentDirichletAllocation.score`` computes. Under Gibbs the topics are
+        those of the last sample, whose exact posterior given that sample is Dirichlet. Averaged
+        counts are the parameters of no posterior: they spread thin over more words, and the
+        divergence from the prior charges for each of them.
 
         Parameters
         ----------
@@ -223,15 +229,17 @@ class LDA(TransformerMixin, BaseEstimator):
         """
         x = self._same_words(x)
         alpha, beta = self._priors()
-        documents = _bounds(x, alpha, *self._infer(x)).sum()
-        return float(documents + dirichlet_bound(self.components_, beta).sum())
+        topics = self.components_ if self.method == "variational" else self.sample_
+        documents = _bounds(x, alpha, *self._infer(x, topics)).sum()
+        return float(documents + dirichlet_bound(topics, beta).sum())
 
     def perplexity(self, x: sp.sparray | sp.spmatrix | ArrayLike) -> float:
         """exp(- score / tokens), as scikit-learn defines it.
 
         An upper bound, and it charges the whole price of the topics to these documents: it falls
-        with the size of ``x``, so compare it on one set only. It favors the method that climbs this
-        bound; :meth:`completion_perplexity` is fair to both.
+        with the size of ``x``, so compare it on one set only. Most of it may be that price, which
+        says how sparse the counts are rather than how well they predict;
+        :meth:`completion_perplexity` measures prediction alone and is fair to both methods.
 
         Parameters
         ----------
@@ -284,15 +292,15 @@ class LDA(TransformerMixin, BaseEstimator):
             raise ValueError("x has no document of two tokens; give longer documents")
         d, w = tokens.document[~second], shuffled[~second]
         first = sp.csr_array(sp.coo_array((np.ones(len(d)), (d, w)), shape=x.shape))
-        theta, words = _normalized(self._infer(first)[0]), self.topic_word.T
+        theta, words = _normalized(self._infer(first, self.components_)[0]), self.topic_word.T
         logs = 0.0
         for part in np.array_split(np.flatnonzero(second), 1 + second.sum() // 100_000):
             p = (theta[tokens.document[part]] * words[shuffled[part]]).sum(axis=1)
             logs += np.log(p).sum()
         return math.exp(-logs / second.sum())
 
-    def _infer(self, x: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
-        log_words = dirichlet_log(self.components_).T
+    def _infer(self, x: sp.csr_array, topics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_words = dirichlet_log(topics).T
         return infer_documents(
             x, log_words, self._priors()[0], np.ones((x.shape[0], self.n_topics))
         )
