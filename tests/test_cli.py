@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from nlpmeta import __main__ as cli
-from nlpmeta.corpora import benchmarks
+from nlpmeta.corpora import benchmarks, docs
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_doctor_survives_a_broken_corpus(well, capsys, error):
     well.setattr(cli, "_measure", measure)
     assert cli.main(["doctor"]) == 1
     out = report(capsys)
-    assert out.count("[fail]") == 4  # three corpora and the verdict
+    assert out.count("[fail]") == len(cli.CORPORA) + 1  # and the verdict
     assert f"[fail] names: {type(error).__name__}: " in out
     assert "pip install -r requirements.txt" in out
 
@@ -143,7 +143,15 @@ def test_data_goes_on_after_a_broken_corpus(well, capsys):
     assert cli.main(["data"]) == 1
     captured = capsys.readouterr()
     assert "docs: OSError: broken; run" in captured.err
-    assert captured.out.count("records") == 2
+    assert captured.out.count("records") == len(cli.CORPORA) - 1
+
+
+def test_the_lines_of_docs_are_measured_apart(monkeypatch):
+    """They are extracted with the other corpora, and have a size and a hash of their own."""
+    monkeypatch.setattr(docs, "lines", lambda: (1, 2, 3))
+    monkeypatch.setattr(docs, "lines_hash", lambda: "abc")
+    assert "docs.lines" in cli.CORPORA
+    assert cli._measure("docs.lines") == (3, "abc", docs.LINES_EXPECTED)
 
 
 def test_download_one_and_all(well, capsys):

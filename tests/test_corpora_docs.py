@@ -654,6 +654,10 @@ def test_size_and_labels_of_lines() -> None:
         assert sum(len(d.lines) for d in found) >= least
         assert {section for d in found for section in d.sections} == set(docs.LINE_SECTIONS)
     assert sum(len(docs.lines(part)) for part in docs.PARTS) == len(docs.lines())
+    share = Counter(section for d in docs.lines() for section in d.sections)  # what the card says
+    assert 15_000 <= len(docs.lines()) < 15_500
+    assert 390_000 < share.total() < 400_000
+    assert all(0.3 < share[s] / share.total() < 0.36 for s in ("examples", "parameters"))
     assert {d.library for d in docs.lines()} == set(docs.LIBRARIES) - {"torch", "transformers"}
 
 
