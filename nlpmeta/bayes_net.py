@@ -8,6 +8,7 @@ which others (Pearl 1988). Exports ``BayesNet`` and ``d_separated``.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -104,6 +105,11 @@ class BayesNet:
         -------
         float
 
+        Raises
+        ------
+        ValueError
+            If a variable has no value, or one that it cannot take.
+
         Examples
         --------
         >>> net = BayesNet()
@@ -111,6 +117,10 @@ class BayesNet:
         >>> round(net.logprob({"coin": 1}), 4)
         -0.6931
         """
+        for name, table in self.tables.items():
+            value, size = values.get(name), table.shape[-1]
+            if value not in range(size):
+                raise ValueError(f"values[{name!r}] is {value}; give a number from 0 to {size - 1}")
         with np.errstate(divide="ignore"):
             return float(
                 sum(
@@ -173,7 +183,7 @@ def d_separated(
     Raises
     ------
     ValueError
-        If a variable is unknown, or x, y and ``given`` overlap.
+        If a variable is unknown, x, y and ``given`` overlap, or the graph has a cycle.
 
     Examples
     --------
@@ -189,6 +199,7 @@ def d_separated(
         raise ValueError(
             f"x is {x!r}, y {y!r} and given {given!r}; name different variables of the graph"
         )
+    _check_acyclic(parents)
     children: dict[str, list[str]] = {name: [] for name in parents}
     for child, own in parents.items():
         for parent in own:
@@ -207,3 +218,16 @@ def d_separated(
         if name not in given:
             balls += [(child, "from a parent") for child in children[name]]
     return True
+
+
+def _check_acyclic(parents: Mapping[str, Collection[str]]) -> None:
+    """Raise a ValueError if a parent is no variable of the graph or arrows run in a circle."""
+    for name, own in parents.items():
+        unknown = [parent for parent in own if parent not in parents]
+        if unknown:
+            raise ValueError(f"parents[{name!r}] has {unknown[0]!r}, which is no key of parents")
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise ValueError(f"parents has the cycle {circle}; take out an arrow") from None

@@ -135,7 +135,10 @@ class NGramLM:
         TypeError
             If a token is not a string.
         """
-        distinct = set(tokens)
+        try:
+            distinct = set(tokens)
+        except TypeError:
+            raise TypeError("tokens holds lists; give one sequence of str, not sentences") from None
         if not distinct:
             raise ValueError("tokens is empty; give at least one token to learn from")
         for token in distinct:

@@ -115,6 +115,8 @@ def test_an_impossible_value_has_log_probability_minus_infinity():
         (("b", [0.5, 0.6]), "holds no distributions"),
         (("b", [1.5, -0.5]), "holds no distributions"),
         (("b", [np.nan, 0.5]), "holds no distributions"),
+        (("b", [np.inf, 0.5]), "holds no distributions"),
+        (("b", [[0.5, 0.5]] * 2, ["b"]), "name variables added before"),  # a cycle of one
     ],
 )
 def test_bad_tables(arguments, message):
@@ -130,3 +132,34 @@ def test_bad_tables(arguments, message):
 def test_bad_questions(x, y, given):
     with pytest.raises(ValueError, match="name different variables of the graph"):
         d_separated({"a": (), "b": ("a",)}, x, y, given)
+
+
+@pytest.mark.parametrize(
+    ("parents", "message"),
+    [
+        ({"a": ("a",), "b": ()}, "parents has the cycle a -> a; take out an arrow"),
+        ({"a": ("b",), "b": ("a",)}, "parents has the cycle"),
+        ({"a": (), "b": ("e",), "c": ("b",), "d": ("c",), "e": ("d",)}, "b -> c -> d -> e"),
+        ({"a": (), "b": ("z",)}, r"parents\['b'\] has 'z', which is no key of parents"),
+    ],
+)
+def test_bad_graphs(parents, message):
+    with pytest.raises(ValueError, match=message):
+        d_separated(parents, "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"a": 0}, r"values\['b'\] is None; give a number from 0 to 1"),
+        ({"a": 0, "b": 2}, r"values\['b'\] is 2"),
+        ({"a": -1, "b": 0}, r"values\['a'\] is -1"),
+        ({"a": np.nan, "b": 0}, r"values\['a'\] is nan"),
+    ],
+)
+def test_bad_values(values, message):
+    net = BayesNet()
+    net.add("a", [0.5, 0.5])
+    net.add("b", [[0.5, 0.5]] * 2, ["a"])
+    with pytest.raises(ValueError, match=message):
+        net.logprob(values)

@@ -368,6 +368,8 @@ def test_an_empty_corpus():
 def test_tokens_that_are_no_strings():
     with pytest.raises(TypeError, match="tokens holds 3 of type int; give str"):
         NGramLM(2).fit(["a", 3])
+    with pytest.raises(TypeError, match="give one sequence of str, not sentences"):
+        NGramLM(2).fit([["a", "b"], ["c"]])
 
 
 def test_a_model_that_is_not_fitted():
