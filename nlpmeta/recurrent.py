@@ -4,7 +4,7 @@ The three cells are written out as functions: the simple one, the long short-ter
 and Schmidhuber, 1997, with the forget gate of Gers, Schmidhuber and Cummins, 2000) and the gated
 recurrent unit (Cho et al., 2014). ``RecurrentLM`` is the language model; it runs PyTorch's fused
 kernels, which compute the same (a test holds them equal). Exports ``rnn_cell``, ``lstm_cell``,
-``gru_cell``, ``unroll``, ``CELLS`` and ``RecurrentLM``.
+``gru_cell``, ``unroll``, ``bptt``, ``CELLS`` and ``RecurrentLM``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from torch import Tensor, nn
 
 from nlpmeta.neural import initialize
 
-__all__ = ["CELLS", "CellWeights", "RecurrentLM", "gru_cell", "lstm_cell", "rnn_cell", "unroll"]
+__all__ = [
+    "CELLS",
+    "CellWeights",
+    "RecurrentLM",
+    "bptt",
+    "gru_cell",
+    "lstm_cell",
+    "rnn_cell",
+    "unroll",
+]
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -135,6 +144,50 @@ def unroll(cell: Callable, x: Tensor, state: State, w: CellWeights) -> tuple[Ten
         state = cell(x_t, state, w)
         outputs.append(state[0] if isinstance(state, tuple) else state)
     return torch.stack(outputs, dim=1), state
+
+
+def bptt(x: Tensor, states: Tensor, slopes: Tensor, w: CellWeights) -> CellWeights:
+    """Back-propagation through time, written out for the simple cell (Werbos, 1990).
+
+    From the last step to the first, with ``a_t`` the argument of the tangent: ``dL/dh_t`` is its
+    own slope plus ``W_h^T dL/da_(t+1)``; ``dL/da_t = (1 - h_t^2) dL/dh_t``; and ``dL/da_t``,
+    multiplied by what came in at step t, is that step's share of each gradient.
+
+    Parameters
+    ----------
+    x : Tensor, shape (b, t, d)
+        Inputs.
+    states : Tensor, shape (b, t + 1, m)
+        The first state and those after each step.
+    slopes : Tensor, shape (b, t, m)
+        How the loss depends on the states after each step directly, not through later ones.
+    w : CellWeights
+        Of one gate.
+
+    Returns
+    -------
+    CellWeights
+        The gradients of the loss.
+
+    Examples
+    --------
+    With one number in the state and slope 1 at the end: ``dh_2/dw_h = h_1 + w_h dh_1/dw_h``, all
+    tangents being almost straight.
+
+    >>> w = CellWeights(*(torch.tensor(v) for v in ([[1.0]], [[0.5]], [0.0], [0.0])))
+    >>> x, states = torch.tensor([[[1e-3], [0.0]]]), torch.tensor([[[0.0], [1e-3], [5e-4]]])
+    >>> bptt(x, states, torch.tensor([[[0.0], [1.0]]]), w).w_h
+    tensor([[0.0010]])
+    """
+    w_x, w_h, b = torch.zeros_like(w.w_x), torch.zeros_like(w.w_h), torch.zeros_like(w.b_x)
+    later = torch.zeros_like(states[:, 0])  # what later steps say about this state, (b, m)
+    for t in reversed(range(x.shape[1])):
+        a = (slopes[:, t] + later) * (1 - states[:, t + 1] ** 2)  # (b, m)
+        w_x += a.T @ x[:, t]
+        w_h += a.T @ states[:, t]
+        b += a.sum(0)
+        later = a @ w.w_h
+    return CellWeights(w_x, w_h, b, b)
 
 
 class RecurrentLM(nn.Module):

@@ -9,7 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlpmeta.recurrent import CELLS, CellWeights, RecurrentLM, gru_cell, lstm_cell, unroll
+from nlpmeta.recurrent import (
+    CELLS,
+    CellWeights,
+    RecurrentLM,
+    bptt,
+    gru_cell,
+    lstm_cell,
+    rnn_cell,
+    unroll,
+)
 
 kinds = pytest.mark.parametrize("kind", CELLS)
 
@@ -68,6 +77,19 @@ def test_gradients_by_finite_differences(kind):
         return unroll(CELLS[kind][0], x, state, CellWeights(*weights))[0]
 
     assert torch.autograd.gradcheck(outputs, (x, *w))
+
+
+@given(seed=st.integers(0, 1000), b=st.integers(1, 3), t=st.integers(1, 6))
+def test_back_propagation_through_time_equals_autograd(seed, b, t):
+    _, w = fused("rnn", 3, 4, seed, torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    x, slopes = (torch.randn(b, t, n, generator=generator, dtype=torch.float64) for n in (3, 4))
+    h = start("rnn", b, 4, generator, torch.float64)
+    outputs, _ = unroll(rnn_cell, x, h, w)
+    wanted = torch.autograd.grad((outputs * slopes).sum(), w)
+    states = torch.cat([h[:, None], outputs], dim=1).detach()
+    for ours, theirs_ in zip(bptt(x, states, slopes, w), wanted):
+        torch.testing.assert_close(ours, theirs_)
 
 
 def test_an_open_forget_gate_keeps_the_memory():

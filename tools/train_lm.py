@@ -16,6 +16,8 @@ import argparse
 import hashlib
 import json
 import math
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,8 @@ from nlpmeta import scoreboard
 from nlpmeta.information import bits_per_character
 from nlpmeta.neural_lm import Build, NeuralLM
 from nlpmeta.recurrent import RecurrentLM
+from nlpmeta.training import Schedule, cosine, trapezoid
+from nlpmeta.transformer import GPT, GPTConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "notebooks" / "data"
@@ -47,8 +51,12 @@ class Config(NamedTuple):
         See ``NeuralLM``.
     every : int
         Updates between scores on validation text, each followed by a checkpoint.
+    validation : int
+        Characters of the validation text that are scored while it trains.
     size : int, optional
         Characters of the training text, one of ``scoreboard.SIZES``; all by default.
+    schedule : callable, optional
+        See ``NeuralLM``.
     half : bool
         Store the weights in 16 bits.
     """
@@ -61,27 +69,42 @@ class Config(NamedTuple):
     lr: float
     every: int = 400
     size: int | None = None
+    schedule: Schedule | None = None
     half: bool = True
     seed: int = 0
+    validation: int = VALIDATION
+
+
+_NOT_JSON = ("model", "build", "schedule")
+
+
+def cut_short(step: int) -> float:
+    """A cosine of 8,000 steps until step 5,200, then a straight line down to zero at 6,800.
+
+    The run was planned for 8,000 steps on a machine that others needed too.
+    """
+    planned = cosine(8000, warmup=400)
+    return planned(step) if step < 5200 else planned(5200) * (6800 - step) / 1600
 
 
 CONFIGS: dict[str, Config] = {
     "lstm": Config(
         model="LSTM, trained for long",
         build=lambda v, g: RecurrentLM("lstm", v, 64, 448, generator=g),
-        steps=8000,
+        steps=6800,
         batch_size=16,
         window=128,
         lr=4e-3,
+        schedule=cut_short,
     ),
     "lstm-1m": Config(
         model="LSTM, trained for long",
         build=lambda v, g: RecurrentLM("lstm", v, 48, 256, generator=g),
-        steps=4000,
+        steps=2500,
         batch_size=16,
         window=128,
         lr=4e-3,
-        every=200,
+        every=125,
         size=1_000_000,
     ),
     "lstm-200k": Config(
@@ -94,6 +117,16 @@ CONFIGS: dict[str, Config] = {
         every=100,
         size=200_000,
     ),
+    "gpt": Config(
+        model="GPT, trained for long",
+        build=lambda v, g: GPT(GPTConfig(v, 128, 128, 3, 4, "rotary"), g),
+        steps=4400,
+        batch_size=16,
+        window=128,
+        lr=3e-3,
+        validation=100_000,
+        schedule=trapezoid(4400, warmup=100, decay=800),
+    ),
 }
 
 
@@ -105,6 +138,7 @@ def language_model(config: Config) -> NeuralLM:
         batch_size=config.batch_size,
         window=config.window,
         lr=config.lr,
+        schedule=config.schedule,
         seed=config.seed,
     )
 
@@ -122,29 +156,34 @@ def stored(name: str) -> NeuralLM:
 def train(name: str, config: Config, train_text: str, target: Path, checkpoints: Path) -> dict:
     """Train, store, open again, score; give what was written to ``NAME.json``."""
     checkpoint, path = checkpoints / f"{name}.safetensors", target / f"{name}.safetensors"
-    resumed = checkpoint.exists()
+    clock = checkpoints / f"{name}.json"  # seconds of earlier parts of the run
+    before = json.loads(clock.read_text("utf8")) if checkpoint.exists() and clock.exists() else {}
     wall, cpu = time.perf_counter(), time.process_time()
-    model = language_model(config).fit(
-        train_text,
-        validation=scoreboard.validation_text()[:VALIDATION],
-        every=config.every,
-        checkpoint=checkpoint,
-    )
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    try:
+        model = language_model(config).fit(
+            train_text,
+            validation=scoreboard.validation_text()[: config.validation],
+            every=config.every,
+            checkpoint=checkpoint,
+        )
+    finally:
+        wall = before.get("seconds", 0) + time.perf_counter() - wall
+        cpu = before.get("cpu_seconds", 0) + time.process_time() - cpu
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        clock.write_text(json.dumps({"seconds": wall, "cpu_seconds": cpu}), encoding="utf8")
     model.save(path, half=config.half)
     kept, history = NeuralLM.load(path, config.build), model.history
     record = {
         "name": name,
         "model": config.model,
         "command": f"python -m tools.train_lm {name}",
-        "settings": {k: v for k, v in config._asdict().items() if k not in ("model", "build")},
+        "settings": {k: v for k, v in config._asdict().items() if k not in _NOT_JSON},
         "torch": torch.__version__.split("+")[0],
         "threads": torch.get_num_threads(),
         "train_characters": len(train_text),
         "parameters": model.n_parameters,
         "seconds": round(wall, 1),
         "cpu_seconds": round(cpu, 1),
-        "resumed": resumed,  # the seconds are then those of the last part
         "best_step": history.best,
         "curve": {
             "steps": history.evaluated.tolist(),
@@ -172,11 +211,12 @@ def main() -> None:
     arguments = parser.parse_args()
     config = CONFIGS[arguments.name]
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; the same command goes on"))
     if arguments.lr or arguments.steps:
         config = config._replace(
             lr=arguments.lr or config.lr, steps=arguments.steps or config.steps
         )
-        validation = scoreboard.validation_text()[:VALIDATION]
+        validation = scoreboard.validation_text()[: config.validation]
         model = language_model(config).fit(
             scoreboard.train_text(config.size), validation=validation, every=config.steps
         )
