@@ -139,22 +139,25 @@ def shakespeare() -> dict[str, Any]:
     }
     best = min(orders, key=orders.get)
     models: dict[str, Any] = {
-        "unigram": NGramLM(1),
-        f"{best}-gram, modified-kneser-ney": NGramLM(best, "modified-kneser-ney"),
-        "HMM, 64 states": HMMLanguageModel(64),
-        "maximum entropy, order 5": MaxEntLM(5, l2=0.3, max_iter=60),
-        "GRU": NeuralLM(lambda v, g: RecurrentLM("gru", v, 64, 256, generator=g), **shape),
         "GPT, nanoGPT's settings": NeuralLM(
             gpt(n["width"], **build, positions="learned"), **shape, lr=1e-3, schedule=to_a_tenth
         ),
-        "GPT, rotary positions": NeuralLM(gpt(n["width"], **build), **shape, lr=3e-3),
+        "unigram": NGramLM(1),
+        f"{best}-gram, modified-kneser-ney": NGramLM(best, "modified-kneser-ney"),
+        "maximum entropy, order 5": MaxEntLM(5, l2=0.3, max_iter=60),
+        "GRU": NeuralLM(lambda v, g: RecurrentLM("gru", v, 64, 256, generator=g), **shape),
+        "HMM, 64 states": HMMLanguageModel(64),
     }
-    rows = []
+    found = {
+        "text": digest("".join(parts)), "characters": len(train), "scored": len(valid + test),
+        "orders": {str(k): round(math.log(2) * bits, 4) for k, bits in orders.items()},
+        "nanogpt": {"nats": NANOGPT_NATS, **n}, "rows": [],
+    }  # fmt: skip
     for name, model in (bar := tqdm(models.items(), desc="shakespeare")):
         bar.set_postfix_str(name)
         model, seconds = timed(model, train)
         nats = [math.log(2) * bits_per_character(model, text) for text in (valid + test, test)]
-        rows.append(
+        found["rows"].append(
             {
                 "model": name,
                 "nats": round(nats[0], 4),
@@ -163,11 +166,15 @@ def shakespeare() -> dict[str, Any]:
                 "seconds": seconds,
             }
         )
-    return {
-        "text": digest("".join(parts)), "characters": len(train), "scored": len(valid + test),
-        "orders": {str(k): round(math.log(2) * bits, 4) for k, bits in orders.items()},
-        "nanogpt": {"nats": NANOGPT_NATS, **n}, "rows": rows,
-    }  # fmt: skip
+        write("shakespeare", found)  # a run that is stopped leaves what it has
+    return found
+
+
+def write(name: str, found: dict[str, Any]) -> None:
+    """Replace one part of the file and leave the others."""
+    kept = json.loads(TARGET.read_text(encoding="utf8")) if TARGET.is_file() else {}
+    result = {"command": "python -m tools.scaling"} | kept | {name: found}
+    TARGET.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
 
 
 def texts() -> tuple[str, str, str]:
@@ -189,10 +196,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in chosen:
         start = time.process_time()
-        found = PARTS[name]() | {"minutes": round((time.process_time() - start) / 60, 1)}
-        kept = json.loads(TARGET.read_text(encoding="utf8")) if TARGET.is_file() else {}
-        result = {"command": "python -m tools.scaling"} | kept | {name: found}
-        TARGET.write_text(json.dumps(result, indent=1) + "\n", encoding="utf8")
+        found = PARTS[name]()
+        write(name, found | {"minutes": round((time.process_time() - start) / 60, 1)})
         print(f"{name}: written to {TARGET.name}")
 
 
