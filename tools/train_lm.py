@@ -78,13 +78,13 @@ class Config(NamedTuple):
 _NOT_JSON = ("model", "build", "schedule")
 
 
-def cut_short(step: int) -> float:
-    """A cosine of 8,000 steps until step 5,200, then a straight line down to zero at 6,800.
+def cut_short(planned: int, cut: int, steps: int) -> Schedule:
+    """A cosine of ``planned`` steps until step ``cut``, then a straight line to zero at ``steps``.
 
-    The run was planned for 8,000 steps on a machine that others needed too.
+    For a run that is to end sooner than planned: until the cut it is the planned one.
     """
-    planned = cosine(8000, warmup=400)
-    return planned(step) if step < 5200 else planned(5200) * (6800 - step) / 1600
+    wave = cosine(planned, planned // 20)
+    return lambda step: wave(step) if step < cut else wave(cut) * (steps - step) / (steps - cut)
 
 
 CONFIGS: dict[str, Config] = {
@@ -95,16 +95,17 @@ CONFIGS: dict[str, Config] = {
         batch_size=16,
         window=128,
         lr=4e-3,
-        schedule=cut_short,
+        schedule=cut_short(planned=8000, cut=5200, steps=6800),
     ),
     "lstm-1m": Config(
         model="LSTM, trained for long",
         build=lambda v, g: RecurrentLM("lstm", v, 48, 256, generator=g),
-        steps=2500,
+        steps=1500,
         batch_size=16,
         window=128,
         lr=4e-3,
         every=125,
+        schedule=cut_short(planned=2500, cut=625, steps=1500),
         size=1_000_000,
     ),
     "lstm-200k": Config(

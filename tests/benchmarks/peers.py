@@ -547,6 +547,62 @@ def gpt_generation(full: bool) -> Pair:
     )
 
 
+# --- recurrent networks -----------------------------------------------------------------------------
+
+
+def lstm_training(full: bool) -> Pair:
+    """An LSTM language model: our wrapper and loop, and a plain loop around ``nn.LSTM``."""
+    import copy
+
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    from nlpmeta.neural_lm import NeuralLM
+    from nlpmeta.recurrent import RecurrentLM
+    from nlpmeta.training import cosine
+
+    steps, b, t, width = (30, 16, 128, 256) if full else (3, 4, 8, 12)
+    text = docs.text("train")[: 200_000 if full else 2_000]
+    schedule = cosine(steps, steps // 20)
+
+    def build(v: int, generator: torch.Generator) -> RecurrentLM:
+        return RecurrentLM("lstm", v, width // 4, width, generator=generator)
+
+    def model() -> NeuralLM:
+        return NeuralLM(build, steps=steps, batch_size=b, window=t, schedule=schedule)
+
+    known = model()
+    known._prepare((*sorted(set(text)), "<unk>"))
+    batch = known._windows(known._encode(text))
+    batches = [batch(step) for step in range(steps)]  # theirs for nothing
+
+    def theirs() -> float:
+        network = copy.deepcopy(known.network).train()
+        embedding, lstm, out = network.embedding, network.recurrent, network.out
+        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
+        for x, y in batches:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(out(lstm(embedding(x))[0]).flatten(0, 1), y.flatten())
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            rates.step()
+        return loss.item()
+
+    return Pair(
+        "LSTM language model, training",
+        f"{steps} steps of {b} windows of {t} characters, {known.n_parameters:,} weights",
+        "torch",
+        "loss of the last step, nats",
+        1e-4,
+        Side(lambda: model().fit(text), lambda fitted: float(fitted.history.losses[-1])),
+        Side(theirs, float),
+        "Ours also makes the batches, checks every loss and gradient and keeps the history.",
+    )
+
+
 PAIRS: dict[str, Callable[[bool], Pair]] = {
     make.__name__: make
     for make in (
@@ -563,5 +619,6 @@ PAIRS: dict[str, Callable[[bool], Pair]] = {
         topics,
         gpt_training,
         gpt_generation,
+        lstm_training,
     )
 }
