@@ -547,7 +547,7 @@ def gpt_generation(full: bool) -> Pair:
     )
 
 
-# --- recurrent networks -----------------------------------------------------------------------------
+# --- recurrent networks ---------------------------------------------------------------------------
 
 
 def lstm_training(full: bool) -> Pair:
