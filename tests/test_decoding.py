@@ -51,7 +51,7 @@ def test_extreme_temperatures_stay_numbers(temperature):
 
 @pytest.mark.parametrize("temperature", [-1, -0.0001, -math.inf, math.nan])
 def test_a_wrong_temperature(temperature):
-    with pytest.raises(ValueError, match="temperature is .*greedy"):
+    with pytest.raises(ValueError, match=r"temperature is .*greedy"):
         temper(torch.zeros(3), temperature)
 
 
