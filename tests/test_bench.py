@@ -64,6 +64,11 @@ def test_durations_are_readable() -> None:
     assert [seconds(v) for v in (0.000123, 0.5, 12.345)] == ["0.123 ms", "500 ms", "12.3 s"]
 
 
+def test_ratios_are_readable() -> None:
+    ratio = extension().ratio
+    assert [ratio(v) for v in (0.8221, 2.0, 156.2, 6583.0)] == ["0.822", "2", "156", "6,580"]
+
+
 def test_the_committed_results_are_those_of_the_pairs() -> None:
     if not bench.RESULTS.is_file():
         pytest.skip("no results yet: `python -m tools.bench` writes tests/benchmarks/results.json")

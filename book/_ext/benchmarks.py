@@ -24,6 +24,11 @@ def seconds(value: float) -> str:
     return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 
+def ratio(value: float) -> str:
+    """A ratio in three digits, without an exponent."""
+    return f"{value:.3g}" if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+
+
 def lines_of(results: dict[str, Any]) -> list[str]:
     """The Markdown of the section: the machine, the table, what is behind and why."""
     machine, rows = results["machine"], list(results["pairs"].values())
@@ -42,9 +47,9 @@ def lines_of(results: dict[str, Any]) -> list[str]:
             row["task"],
             row["data"],
             f"{row['peer']} {row['peer_version']}",
-            seconds(row["ours_seconds"]),
-            seconds(row["theirs_seconds"]),
-            f"{row['ratio']:.3g}" + (" (behind)" if row["ratio"] < 1 else ""),
+            seconds(row["ours_seconds"]).replace(" ", "\u00a0"),
+            seconds(row["theirs_seconds"]).replace(" ", "\u00a0"),
+            ratio(row["ratio"]) + (" (behind)" if row["ratio"] < 1 else ""),
         )
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "What both sides were judged by, and what it came to:", ""]
