@@ -67,6 +67,7 @@ def test_durations_are_readable() -> None:
 def test_ratios_are_readable() -> None:
     ratio = extension().ratio
     assert [ratio(v) for v in (0.8221, 2.0, 156.2, 6583.0)] == ["0.822", "2", "156", "6,580"]
+    assert [extension().judged(v) for v in (4.636861, -1901760.4)] == ["4.63686", "-1,901,760"]
 
 
 def test_the_committed_results_are_those_of_the_pairs() -> None:

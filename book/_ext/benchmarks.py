@@ -29,6 +29,11 @@ def ratio(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
 
 
+def judged(value: float) -> str:
+    """A measure of quality in six digits or more, without an exponent."""
+    return f"{value:,.6g}" if abs(value) < 1e5 else f"{value:,.0f}"
+
+
 def lines_of(results: dict[str, Any]) -> list[str]:
     """The Markdown of the section: the machine, the table, what is behind and why."""
     machine, rows = results["machine"], list(results["pairs"].values())
@@ -55,8 +60,8 @@ def lines_of(results: dict[str, Any]) -> list[str]:
     lines += ["", "What both sides were judged by, and what it came to:", ""]
     for row in rows:
         lines.append(
-            f"- {row['task']}: {row['measure']}; ours {row['ours_quality']:,.6g}, "
-            f"{row['peer']}'s {row['theirs_quality']:,.6g}."
+            f"- {row['task']}: {row['measure']}; ours {judged(row['ours_quality'])}, "
+            f"{row['peer']}'s {judged(row['theirs_quality'])}."
         )
     behind = [row for row in rows if row["ratio"] < 1]
     if behind:
