@@ -200,6 +200,7 @@ def server(small, monkeypatch):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            http.requests += 1  # before the answer: once that is read, the test counts
             content = files.get(self.path)
             if content is None or http.fault == "missing":
                 self.send_error(404)
@@ -209,7 +210,6 @@ def server(small, monkeypatch):
             self.end_headers()
             sent = {"truncated": content[:-5], "wrong": content[::-1]}.get(http.fault, content)
             self.wfile.write(sent)
-            http.requests += 1
 
         def log_message(self, *_):
             pass
