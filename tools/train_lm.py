@@ -121,12 +121,12 @@ CONFIGS: dict[str, Config] = {
     "gpt": Config(
         model="GPT, trained for long",
         build=lambda v, g: GPT(GPTConfig(v, 128, 128, 3, 4, "rotary"), g),
-        steps=4400,
+        steps=12_000,
         batch_size=16,
         window=128,
         lr=3e-3,
         validation=100_000,
-        schedule=trapezoid(4400, warmup=100, decay=800),
+        schedule=trapezoid(12_000, warmup=100, decay=2400),
     ),
 }
 
