@@ -20,7 +20,9 @@ def test_the_committed_grids_are_of_this_text_and_these_settings(record):
     assert record["parameters"]["text"] == record["data"]["text"] == text
     assert [row["width"] for row in record["parameters"]["rows"]] == list(scaling.WIDTHS)
     assert [row["characters"] for row in record["data"]["rows"]] == list(scaling.SIZES)
-    assert record["data"]["lr"] == scaling.DATA_RATE
+    chosen = {row["width"]: row["lr"] for row in record["parameters"]["rows"]}
+    assert record["data"]["lr"] == scaling.DATA_RATE == chosen[scaling.DATA_WIDTH]
+    assert record["data"]["steps"] == scaling.DATA_STEPS
     assert record["parameters"]["tokens"] == scaling.STEPS * scaling.BATCH * scaling.WINDOW
     for row in record["parameters"]["rows"]:
         assert min(row["tried"], key=row["tried"].get) == f"{row['lr']:g}"
@@ -34,7 +36,7 @@ def test_an_n_gram_of_the_grid_can_be_counted_again(record):
 
 
 def test_small_grids_run(monkeypatch, tmp_path):
-    for name, value in {"STEPS": 2, "WIDTHS": (16,), "SIZES": (3000,)}.items():
+    for name, value in {"STEPS": 2, "DATA_STEPS": 2, "WIDTHS": (16,), "SIZES": (3000,)}.items():
         monkeypatch.setattr(scaling, name, value)
     monkeypatch.setattr(scaling, "texts", lambda: ("to learn " * 500, "to earn " * 30, "a " * 90))
     monkeypatch.setattr(scaling, "TARGET", tmp_path / "scaling.json")

@@ -3,6 +3,9 @@
 ``{scoreboard}``
     A table for each size of the training text, the best model first, from the rows that the labs of
     the table of contents glue under ``scoreboard``: ``nlpmeta.scoreboard.Row`` as dictionaries.
+``{field} TEXT``
+    Every kind of model on one text at three sizes, from what ``python -m tools.field`` has stored;
+    the best of each size is bold.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 KEY = "scoreboard"
 FIELDS = {"model", "train_characters", "bits", "parameters", "seconds"}
 HEADER = ("Model", "Bits per character", "Parameters", "Seconds to train", "Lab")
+STORED = Path("notebooks") / "data" / "field.json"
 
 
 def glued_rows(lab: dict[str, Any]) -> list[dict[str, Any]]:
@@ -83,7 +87,42 @@ class Scoreboard(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+def field_table(rows: list[dict[str, Any]]) -> list[str]:
+    """The lines of a Markdown table of the models, by their bits at the largest size."""
+    bits = {(row["model"], row["characters"]): row["bits"] for row in rows}
+    sizes = sorted({size for _, size in bits})
+    best = {size: min(v for (_, other), v in bits.items() if other == size) for size in sizes}
+    lines = [
+        "| Model | " + " | ".join(f"{size:,}" for size in sizes) + " | Parameters | Seconds |",
+        "| --- |" + " ---: |" * (len(sizes) + 2),
+    ]
+    largest = [row for row in rows if row["characters"] == sizes[-1]]
+    for row in sorted(largest, key=lambda row: row["bits"]):
+        found = [bits[row["model"], size] for size in sizes]
+        cells = [f"**{b:.3f}**" if b == best[s] else f"{b:.3f}" for s, b in zip(sizes, found)]
+        cells += [f"{row['parameters']:,}", f"{row['seconds']:.1f}"]
+        lines.append(f"| {row['model']} | " + " | ".join(cells) + " |")
+    return lines
+
+
+class Field(SphinxDirective):
+    """Every kind of model on the text that is named."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.env.srcdir) / STORED
+        self.env.note_dependency(str(path))
+        stored = json.loads(path.read_text(encoding="utf8"))["rows"]
+        rows = [row for row in stored if row["text"] == self.arguments[0]]
+        if not rows:
+            known = ", ".join(sorted({row["text"] for row in stored}))
+            raise self.error(f"field: no text {self.arguments[0]!r}; there are {known}")
+        return self.parse_text_to_nodes("\n".join(field_table(rows)))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directive with Sphinx."""
+    """Register the directives with Sphinx."""
     app.add_directive("scoreboard", Scoreboard)
+    app.add_directive("field", Field)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

@@ -128,3 +128,16 @@ def test_the_rows_of_the_labs_can_be_read():
         rows = scoreboard.glued_rows(nbformat.read(path, as_version=4))
         names = [(row["model"], row["train_characters"]) for row in rows]
         assert len(set(names)) == len(names), f"{path.name} enters a model twice"
+
+
+def test_a_field_is_a_table_whose_best_are_bold():
+    rows = [
+        {"model": m, "characters": n, "bits": b, "parameters": 1200, "seconds": 0.5}
+        for m, n, b in (("a", 10, 3.0), ("a", 2000, 2.0), ("b", 10, 4.0), ("b", 2000, 1.0))
+    ]
+    assert scoreboard.field_table(rows) == [
+        "| Model | 10 | 2,000 | Parameters | Seconds |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| b | 4.000 | **1.000** | 1,200 | 0.5 |",
+        "| a | **3.000** | 2.000 | 1,200 | 0.5 |",
+    ]
