@@ -19,7 +19,7 @@ ORDER = (
     *("message_passing", "elimination", "factor_graph", "networks"),
     *("topic_bayes", "topic_gibbs", "topics", "scoreboard", "synthetic", "optim"),
     *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
-    *("seq2seq", "transformer"),
+    *("seq2seq", "transformer", "pretrained"),
     *("episodes", "meta", "learners", "plotting", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
