@@ -20,6 +20,7 @@ ORDER = (
     *("topic_bayes", "topic_gibbs", "topics", "scoreboard", "synthetic", "optim"),
     *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
     *("seq2seq", "transformer", "pretrained"),
+    *("freezing", "transfer", "conflict", "multitask"),
     *("episodes", "meta", "learners", "plotting", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
