@@ -21,6 +21,8 @@ ORDER = (
     *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
     *("seq2seq", "transformer", "pretrained"),
     *("freezing", "transfer", "conflict", "multitask"),
+    *("layers", "pruning", "structured_pruning", "quantization", "quantized_layers"),
+    *("compression", "deployment"),
     *("episodes", "meta", "learners", "plotting", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
