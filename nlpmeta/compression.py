@@ -114,7 +114,7 @@ def distill(
     student : nn.Module
         ``student(x)`` gives logits (b, n); trained in place.
     teacher : nn.Module
-        ``teacher(x)`` gives logits for the same classes.
+        ``teacher(x)`` gives logits for the same classes, on the student's device.
     batch : callable
         ``batch(step)`` gives ``(x, labels)``; see :func:`nlpmeta.training.minibatches`.
     steps : int

@@ -191,9 +191,9 @@ def quantize_onnx(
 
     Without calibration, weights are rounded now and inputs by their range in each batch (dynamic,
     the formulas of :mod:`nlpmeta.quantization`); with it, by the range measured now (static). Only
-    the products of inputs and weights, and embeddings, are rounded: a mask that adds -infinity
-    would stretch a scale over everything. Processors without instructions for 8-bit sums (VNNI on
-    x86) may cut off sums of two large products.
+    the products of inputs and weights, and embeddings (one scale for the whole table), are rounded:
+    a mask that adds -infinity would stretch a scale over everything. Processors without
+    instructions for 8-bit sums (VNNI on x86) may cut off sums of two large products.
 
     Parameters
     ----------
