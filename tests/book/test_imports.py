@@ -20,6 +20,7 @@ ORDER = (
     *("topic_bayes", "topic_gibbs", "topics", "scoreboard", "synthetic", "optim"),
     *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
     *("seq2seq", "transformer", "pretrained"),
+    *("masking", "word_vectors", "self_supervision"),
     *("freezing", "transfer", "conflict", "multitask"),
     *("layers", "pruning", "structured_pruning", "quantization", "quantized_layers"),
     *("compression", "deployment"),
