@@ -35,7 +35,7 @@ settings.load_profile("book")
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder with copies of the public benchmarks; skip where there is none."""
-    path = Path(os.environ.get("NLPMETA_MIRROR", ROOT.parent / "shared" / "data"))
+    path = Path(os.environ.get("NLPMETA_MIRROR") or ROOT.parent / "shared" / "data")
     if not path.is_dir():
         pytest.skip(f"no copies of the benchmarks in {path.name}; set NLPMETA_MIRROR to test them")
     return path
