@@ -87,6 +87,8 @@ def cut_short(planned: int, cut: int, steps: int) -> Schedule:
     return lambda step: wave(step) if step < cut else wave(cut) * (steps - step) / (steps - cut)
 
 
+# The rates of the two smaller LSTMs: of 0.02 and 0.04, each trained in full, the one that scored
+# better on validation text; pilots of 400 steps had shown that lower rates were worse.
 CONFIGS: dict[str, Config] = {
     "lstm": Config(
         model="LSTM, trained for long",
@@ -103,7 +105,7 @@ CONFIGS: dict[str, Config] = {
         steps=3000,
         batch_size=16,
         window=128,
-        lr=1e-2,
+        lr=2e-2,
         every=250,
         size=1_000_000,
     ),
@@ -113,7 +115,7 @@ CONFIGS: dict[str, Config] = {
         steps=2000,
         batch_size=16,
         window=128,
-        lr=1e-2,
+        lr=4e-2,
         every=100,
         size=200_000,
     ),
