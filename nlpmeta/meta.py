@@ -1,23 +1,31 @@
 """The mathematics of meta-learning as pure functions.
 
 A learner adapts to a support set and is judged on a query set; meta-learning follows the gradient
-of that judgment. :func:`adapt` is gradient descent on a support set that can itself be
-differentiated (Finn, Abbeel and Levine, 2017); :func:`prototypes` and :func:`prototype_logits` are
-adaptation by averaging (Snell, Swersky and Zemel, 2017); :func:`meta_train` is the learning stage
-for any learner that is a network.
+of that judgment. :func:`prototypes` and :func:`prototype_logits` are adaptation by averaging
+(Snell, Swersky and Zemel, 2017); :func:`adapt` and :func:`meta_loss`, adaptation by descent, come
+from :mod:`nlpmeta.adaptation`; :func:`meta_train` is the learning stage for any learner that is a
+network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 
+from nlpmeta.adaptation import Params, adapt, meta_loss
 from nlpmeta.episodes import EpisodeSampler, Task
 from nlpmeta.training import History, Schedule, constant, fit
 
-Params = dict[str, Tensor]
+__all__ = [
+    "Params",
+    "adapt",
+    "episode_loss",
+    "meta_loss",
+    "meta_train",
+    "prototype_logits",
+    "prototypes",
+    "training_loss",
+]
 
 
 def prototypes(z: Tensor, y: Tensor, n_way: int) -> Tensor:
@@ -70,50 +78,6 @@ def prototype_logits(z: Tensor, c: Tensor) -> Tensor:
     return -(z.unsqueeze(-2) - c.unsqueeze(-3)).square().sum(-1)  # (q, n)
 
 
-def adapt(
-    loss: Callable[[Params, Tensor, Tensor], Tensor],
-    params: Params,
-    support: tuple[Tensor, Tensor],
-    lr: float,
-    steps: int,
-) -> Params:
-    """Gradient descent on the support loss, ``phi <- phi - lr * grad loss(phi, support)``.
-
-    The result can be differentiated with respect to ``params`` and mapped over tasks with
-    ``torch.func.vmap``.
-
-    Parameters
-    ----------
-    loss : callable
-        ``loss(params, x, y)`` gives a scalar, in nats.
-    params : dict of Tensor
-        Where the descent starts.
-    support : tuple of Tensor
-        ``(support_x, support_y)``.
-    lr : float
-        Step size.
-    steps : int
-        Number of steps, 0 or more.
-
-    Returns
-    -------
-    dict of Tensor
-        The adapted parameters.
-
-    Examples
-    --------
-    >>> import torch
-    >>> start = {"a": torch.tensor(0.0)}
-    >>> squared = lambda params, x, y: ((params["a"] * x - y) ** 2).mean()
-    >>> adapt(squared, start, (torch.ones(1), torch.ones(1)), lr=0.25, steps=2)
-    {'a': tensor(0.7500)}
-    """
-    for _ in range(steps):
-        slope = grad(loss)(params, *support)
-        params = {name: value - lr * slope[name] for name, value in params.items()}
-    return params
-
-
 def episode_loss(learner: nn.Module, tasks: Task, n_way: int) -> Tensor:
     """Mean query cross-entropy, in nats, of a learner on a batch of tasks, all at once.
 
@@ -142,6 +106,40 @@ def episode_loss(learner: nn.Module, tasks: Task, n_way: int) -> Tensor:
     return vmap(query_loss, randomness="different")(*tasks).mean()
 
 
+def training_loss(learner: nn.Module, tasks: Task, n_way: int) -> Tensor:
+    """What :func:`meta_train` minimizes: :func:`episode_loss`, or the learner's own.
+
+    Parameters
+    ----------
+    learner : nn.Module
+        If it has a method ``episode_loss(tasks, n_way)``, that is taken.
+    tasks : Task
+        With a leading task axis.
+    n_way : int
+        Classes of every task.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite and the learner cannot adapt to one of the tasks; it names that
+        task and repeats what the learner says.
+    """
+    own = getattr(learner, "episode_loss", None)
+    loss = own(tasks, n_way) if own else episode_loss(learner, tasks, n_way)
+    if not loss.isfinite():
+        for index, (support_x, support_y) in enumerate(zip(*tasks[:2])):
+            try:
+                learner.adapt(support_x, support_y)
+            except FloatingPointError as error:
+                raise FloatingPointError(f"task {index} of the batch: {error}") from error
+    return loss
+
+
 def meta_train(
     learner: nn.Module,
     sampler: EpisodeSampler,
@@ -159,7 +157,7 @@ def meta_train(
     Parameters
     ----------
     learner : nn.Module
-        Changed in place; see :func:`episode_loss`.
+        Changed in place; see :func:`episode_loss` and :func:`training_loss`.
     sampler : EpisodeSampler
         Draws the training tasks.
     steps, tasks_per_step : int
@@ -176,7 +174,7 @@ def meta_train(
     """
     return fit(
         learner,
-        lambda model, tasks: episode_loss(model, tasks, sampler.n_way),
+        lambda model, tasks: training_loss(model, tasks, sampler.n_way),
         lambda step: sampler.batch(step * tasks_per_step, tasks_per_step),
         steps=steps,
         lr=lr,

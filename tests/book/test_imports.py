@@ -24,7 +24,7 @@ ORDER = (
     *("freezing", "transfer", "conflict", "multitask"),
     *("layers", "pruning", "structured_pruning", "quantization", "quantized_layers"),
     *("compression", "deployment"),
-    *("episodes", "meta", "learners", "plotting", "__main__"),
+    *("episodes", "sinusoid", "adaptation", "meta", "learners", "plotting", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
 
