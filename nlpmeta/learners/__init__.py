@@ -2,10 +2,23 @@
 
 The predictor maps queries to logits. Nothing outside a learner knows of which kind it is:
 :func:`nlpmeta.episodes.evaluate` scores them all alike. Baselines stand in
-:mod:`nlpmeta.learners.baselines`, learners that learn a space in :mod:`nlpmeta.learners.metric`.
+:mod:`nlpmeta.learners.baselines`, learners that learn a space in :mod:`nlpmeta.learners.metric`,
+learners that learn where gradient descent starts in :mod:`nlpmeta.learners.gradient`.
 """
 
 from nlpmeta.learners.baselines import FineTune, LogisticRegressionLearner, NearestCentroid
+from nlpmeta.learners.gradient import ANIL, MAML, Classifier, MetaSGD, ProtoMAML, Reptile
 from nlpmeta.learners.metric import ProtoNet
 
-__all__ = ["FineTune", "LogisticRegressionLearner", "NearestCentroid", "ProtoNet"]
+__all__ = [
+    "ANIL",
+    "MAML",
+    "Classifier",
+    "FineTune",
+    "LogisticRegressionLearner",
+    "MetaSGD",
+    "NearestCentroid",
+    "ProtoMAML",
+    "ProtoNet",
+    "Reptile",
+]
