@@ -223,7 +223,7 @@ def n_ways(labels: Tensor) -> int:
     Raises
     ------
     ValueError
-        If there are no labels, or a label below 0.
+        If there are no labels, a label below 0, or a number without an example.
 
     Examples
     --------
@@ -234,7 +234,13 @@ def n_ways(labels: Tensor) -> int:
         raise ValueError(
             f"labels are {labels.tolist()}; give at least one label, numbered from 0 upward"
         )
-    return int(labels.max()) + 1
+    counts = torch.bincount(labels)
+    if not counts.all():
+        raise ValueError(
+            f"labels have no {int(counts.argmin())}, but {len(counts) - 1}; "
+            "give every class an example and number the classes 0, 1, 2 ..."
+        )
+    return len(counts)
 
 
 def evaluate(learner: Learner, sampler: EpisodeSampler, n_episodes: int = 600) -> Score:

@@ -2,8 +2,8 @@
 
 A learner adapts to a support set and is judged on a query set; meta-learning follows the gradient
 of that judgment. :func:`prototypes` and :func:`prototype_logits` are adaptation by averaging
-(Snell, Swersky and Zemel, 2017); :func:`adapt` and :func:`meta_loss`, adaptation by descent, come
-from :mod:`nlpmeta.adaptation`; :func:`meta_train` is the learning stage for any learner that is a
+(Snell, Swersky and Zemel, 2017); ``adapt`` and ``meta_loss``, adaptation by descent, come from
+:mod:`nlpmeta.adaptation`; :func:`meta_train` is the learning stage for any learner that is a
 network.
 """
 

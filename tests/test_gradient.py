@@ -347,7 +347,7 @@ def test_what_does_not_fit_is_refused():
         MAML(classifier(rows=2), 0.1, 1).adapt(*task[:2])
     with pytest.raises(ValueError, match="3 classes, but the model gives 2 logits"):
         meta.meta_train(MAML(classifier(rows=2), 0.1, 1), sampler(), steps=1)
-    with pytest.raises(ValueError, match=r"support_y has labels up to 2 but none of \[1\]"):
+    with pytest.raises(ValueError, match="labels have no 1, but 2"):
         MAML(classifier(), 0.1, 1).adapt(task.support_x[:4], torch.tensor([0, 0, 2, 2]))
     with pytest.raises(ValueError, match="at least one label"):
         MAML(classifier(), 0.1, 1).adapt(task.support_x[:0], task.support_y[:0])

@@ -207,8 +207,8 @@ def code_lines(thing):
 
 
 def test_the_smallest_meta_learner_has_fewer_than_40_lines():
-    parts = (meta.prototypes, meta.prototype_logits, ProtoNet, meta.episode_loss, meta.meta_train)
-    assert sum(map(code_lines, parts)) < 40
+    parts = (meta.prototypes, meta.prototype_logits, ProtoNet, meta.episode_loss)
+    assert sum(map(code_lines, (*parts, meta.training_loss, meta.meta_train))) < 40
 
 
 def test_the_lines_that_the_chapter_shows_run():

@@ -673,8 +673,8 @@ def _maml(full: bool, peer: str, name: str, task_gradient: Callable[..., None]) 
         1e-4,
         Side(ours, judge),
         Side(theirs, judge),
-        "All tasks at once save the start of operations, which counts for little where networks are "
-        "wide and tasks few.",
+        "All tasks at once save the start of operations, which counts for little where networks "
+        "are wide and tasks few.",
     )
 
 
