@@ -8,7 +8,7 @@ learners that learn where gradient descent starts in :mod:`nlpmeta.learners.grad
 
 from nlpmeta.learners.baselines import FineTune, LogisticRegressionLearner, NearestCentroid
 from nlpmeta.learners.gradient import ANIL, MAML, Classifier, MetaSGD, ProtoMAML, Reptile
-from nlpmeta.learners.metric import ProtoNet
+from nlpmeta.learners.metric import MatchingNet, ProtoNet, RelationNet, RidgeNet
 
 __all__ = [
     "ANIL",
@@ -16,9 +16,12 @@ __all__ = [
     "Classifier",
     "FineTune",
     "LogisticRegressionLearner",
+    "MatchingNet",
     "MetaSGD",
     "NearestCentroid",
     "ProtoMAML",
     "ProtoNet",
+    "RelationNet",
     "Reptile",
+    "RidgeNet",
 ]

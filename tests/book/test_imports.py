@@ -24,7 +24,8 @@ ORDER = (
     *("freezing", "transfer", "conflict", "multitask"),
     *("layers", "pruning", "structured_pruning", "quantization", "quantized_layers"),
     *("compression", "deployment"),
-    *("episodes", "sinusoid", "adaptation", "meta", "learners", "plotting", "__main__"),
+    *("tables", "episodes", "class_splits", "sinusoid", "adaptation", "meta", "heads", "learners"),
+    *("plotting", "fewshot", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
 
