@@ -2,10 +2,11 @@
 
 Each is a pure function of the support vectors, so the gradient of the query loss flows through the
 adaptation into the encoder, and ``torch.func.vmap`` maps it over tasks. Class means stand in
-:mod:`nlpmeta.meta`; here are the linear classifier that they amount to (:func:`prototype_classifier`,
-Snell, Swersky and Zemel, 2017), attention over the support set (:func:`attention_logits`, Vinyals
-et al., 2016), a comparison that is learned (:func:`relation_logits`, Sung et al., 2018) and ridge
-regression (:func:`ridge_weights`, Bertinetto et al., 2019).
+:mod:`nlpmeta.meta`; here are the linear classifier that they amount to
+(:func:`prototype_classifier`, Snell, Swersky and Zemel, 2017), attention over the support set
+(:func:`attention_logits`, Vinyals et al., 2016), a comparison that is learned
+(:func:`relation_logits`, Sung et al., 2018) and ridge regression (:func:`ridge_weights`,
+Bertinetto et al., 2019).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 
 def prototype_classifier(c: Tensor) -> tuple[Tensor, Tensor]:
-    """The linear classifier that the nearest of some prototypes is: ``w_k = 2 c_k, b_k = -|c_k|^2``.
+    """The nearest prototype as a linear classifier, ``w_k = 2 c_k, b_k = -|c_k|^2``.
 
     ``-|z - c_k|^2 = 2 c_k z - |c_k|^2 - |z|^2``, and the last term is the same for all classes, so
     the softmax of ``z @ w.T + b`` is that of the distances (Snell et al., 2017).

@@ -149,5 +149,5 @@ def test_impossible_settings_are_refused(make, named):
 
 
 def test_half_precision_is_refused_where_a_system_is_solved():
-    with pytest.raises(TypeError, match="encoder.float"):
+    with pytest.raises(TypeError, match=r"encoder\.float"):
         RidgeNet(nn.Identity()).adapt(torch.eye(2).half(), torch.tensor([0, 1]))
