@@ -17,7 +17,8 @@ import numpy as np
 from scipy.stats import t as student_t
 from tqdm.auto import tqdm
 
-from nlpmeta.episodes import Classes, EpisodeSampler, Learner, Score, compare, evaluate
+from nlpmeta.episodes import EpisodeSampler, Learner, Score, compare, evaluate
+from nlpmeta.tables import Classes
 
 Grouped = Mapping[str, Classes]
 

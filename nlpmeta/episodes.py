@@ -4,13 +4,14 @@ A task has a support set to adapt on and a query set to be scored on (Vinyals et
 :class:`EpisodeSampler` draws tasks from labeled examples, N classes with K support examples each,
 and :func:`evaluate` scores a learner on a fixed list of them, so that every learner meets the same
 tasks and two learners can be compared task by task (:func:`compare`). Exports :class:`Task`,
-:class:`EpisodeSampler`, :class:`Score`, :func:`by_class`, :func:`evaluate`, :func:`compare`,
-:func:`across_domains`, :func:`n_ways`.
+:class:`EpisodeSampler`, :class:`Score`, :func:`evaluate`, :func:`compare`,
+:func:`across_domains`, :func:`n_ways`, and from :mod:`nlpmeta.tables` what makes the data:
+``by_class``, ``from_table`` and ``Table``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,9 +21,24 @@ from torch import Tensor
 from tqdm.auto import trange
 
 from nlpmeta.metrics import normal_interval
+from nlpmeta.tables import Classes, Table, by_class, from_table
 
-Classes = Mapping[str, Tensor]
 Predictor = Callable[[Tensor], Tensor]
+
+
+__all__ = [
+    "EpisodeSampler",
+    "Learner",
+    "Score",
+    "Table",
+    "Task",
+    "across_domains",
+    "by_class",
+    "compare",
+    "evaluate",
+    "from_table",
+    "n_ways",
+]
 
 
 class Task(NamedTuple):
@@ -54,52 +70,6 @@ class Learner(Protocol):
         ...
 
 
-def by_class(
-    x: Tensor, labels: Sequence[str], domains: Sequence[str] | None = None
-) -> dict[str, dict[str, Tensor]]:
-    """Group examples by domain and, inside it, by class.
-
-    Parameters
-    ----------
-    x : Tensor, shape (n, ...)
-        Examples.
-    labels : sequence of n str
-        The class of each.
-    domains : sequence of n str, optional
-        What the classes of a task must have in common, for instance a language; without it all
-        examples are of one domain, named ``""``.
-
-    Returns
-    -------
-    dict of dict of Tensor
-        ``grouped[domain][label]`` holds the examples of that class, in their order.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ or there are no examples.
-
-    Examples
-    --------
-    >>> grouped = by_class(torch.arange(4), ["b", "a", "b", "a"])
-    >>> grouped[""]["b"]
-    tensor([0, 2])
-    """
-    domains = [""] * len(labels) if domains is None else domains
-    if not len(x) == len(labels) == len(domains) or len(x) == 0:
-        raise ValueError(
-            f"x, labels and domains have lengths {len(x)}, {len(labels)} and {len(domains)}; "
-            "give each example one label and one domain, and at least one example"
-        )
-    rows: dict[str, dict[str, list[int]]] = {}
-    for row, (label, domain) in enumerate(zip(labels, domains)):
-        rows.setdefault(domain, {}).setdefault(label, []).append(row)
-    return {
-        domain: {label: x[torch.tensor(chosen)] for label, chosen in classes.items()}
-        for domain, classes in rows.items()
-    }
-
-
 class EpisodeSampler:
     """Draw N-way K-shot tasks from labeled examples, each one fixed by the seed and its number.
 
@@ -112,7 +82,7 @@ class EpisodeSampler:
     Parameters
     ----------
     data : mapping of domain to mapping of class to Tensor (n_examples, ...)
-        As :func:`by_class` gives it.
+        As :func:`nlpmeta.tables.by_class` gives it.
     n_way, k_shot, n_query : int
         Classes of a task, support examples of a class, query examples of a class; at least 1.
     seed : int

@@ -13,7 +13,8 @@ from tests.book.sources import ROOT
 
 PACKAGE = ROOT / "nlpmeta"
 ORDER = (
-    *("corpora", "bpe", "text", "information", "overlap", "metrics", "lbfgs", "loglinear"),
+    *("corpora", "bpe", "text", "labeled_text", "information", "overlap", "metrics"),
+    *("lbfgs", "loglinear"),
     *("maxent_lm", "maxent", "ngram", "bayes_net", "lattice", "long_chain"),
     *("sequences", "baum_welch", "hmm", "hmm_lm", "segmentation", "tagging", "labelings", "crf"),
     *("message_passing", "elimination", "factor_graph", "networks"),
@@ -25,7 +26,7 @@ ORDER = (
     *("layers", "pruning", "structured_pruning", "quantization", "quantized_layers"),
     *("compression", "deployment"),
     *("tables", "episodes", "class_splits", "sinusoid", "adaptation", "meta", "heads", "learners"),
-    *("plotting", "fewshot", "__main__"),
+    *("plotting", "fewshot", "fewshot_command", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
 
