@@ -1,5 +1,6 @@
 """The command line: ``python -m nlpmeta doctor`` says whether this machine can compute the book,
-``python -m nlpmeta data`` extracts the corpora, or with ``--download`` fetches the benchmarks.
+``python -m nlpmeta data`` extracts the corpora, or with ``--download`` fetches the benchmarks, and
+``python -m nlpmeta fewshot`` tries few-shot learners on labeled texts of your own.
 
 Versions are read from the installed packages' metadata, and a corpus is imported only when it is
 looked at, so that a missing package is a line of the report and not a traceback.
@@ -53,16 +54,45 @@ def main(arguments: list[str] | None = None) -> int:
         choices=[*BENCHMARKS, "all"],
         help=f"fetch a benchmark instead: {', '.join(BENCHMARKS)} or all",
     )
+    _add_fewshot(commands)
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "doctor":
             return doctor()
+        if chosen.command == "fewshot":
+            return importlib.import_module("nlpmeta.fewshot_command").run(chosen)
         if chosen.download:
             return download(BENCHMARKS if chosen.download == "all" else (chosen.download,))
         return extract()
     except KeyboardInterrupt:
         print("\nInterrupted. No half-written file was left behind; run it again.", file=sys.stderr)
         return 130
+
+
+def _add_fewshot(commands: "argparse._SubParsersAction") -> None:
+    fewshot = commands.add_parser(
+        "fewshot",
+        help="try few-shot learners on labeled texts of your own",
+        description="Draw tasks from labeled texts, score every learner on them, and print a table "
+        "with intervals.",
+    )
+    fewshot.add_argument("data", help="a .csv, .tsv or .jsonl file, or a folder with a folder of "
+                         ".txt files for each class")  # fmt: skip
+    fewshot.add_argument("--text", metavar="COLUMN", help="the column with the texts")
+    fewshot.add_argument("--label", metavar="COLUMN", help="the column with the classes")
+    fewshot.add_argument("--encoding", default="utf-8", help="of the file; utf-8 by default")
+    fewshot.add_argument("--plot", metavar="FILE", help="draw the table into a .png, .svg or .pdf")
+    for name, value, what in (
+        ("n-way", None, "classes of a task; 5, or all if there are fewer"),
+        ("k-shot", 5, "examples of a class to learn from"),
+        ("n-query", 5, "examples of a class to be tested on"),
+        ("episodes", 600, "tasks in all"),
+        ("splits", 5, "times that the classes are divided, where they are"),
+        ("steps", 200, "steps of meta-training; 0 for none"),
+        ("seed", 0, "of everything that is drawn"),
+    ):
+        what += "" if value is None else f"; {value} by default"
+        fewshot.add_argument(f"--{name}", type=int, default=value, metavar="N", help=what)
 
 
 def doctor() -> int:
