@@ -29,7 +29,7 @@ class Split(NamedTuple):
     Parameters
     ----------
     train, validation, test : mapping of domain to mapping of class to Tensor (n_examples, ...)
-        Each as :func:`nlpmeta.episodes.by_class` gives it.
+        Each as :func:`nlpmeta.tables.by_class` gives it.
     """
 
     train: Grouped

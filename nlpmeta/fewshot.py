@@ -3,8 +3,8 @@
 Nearest class mean and logistic regression are tried on n-grams of characters and on the vectors of
 a pretrained encoder, and, where there are classes enough to learn from some and be tested on
 others, prototypical networks (Snell, Swersky and Zemel, 2017). ``python -m nlpmeta fewshot`` does
-it from the command line (:mod:`nlpmeta.fewshot_command`). Exports :class:`Row`, :class:`Report`
-and :func:`evaluate_table`.
+it from the command line (:mod:`nlpmeta.fewshot_command`). Exports :class:`Row`,
+:class:`FewShotReport` and :func:`evaluate_table`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     to_best: Score | SplitScore
 
 
-class Report(NamedTuple):
+class FewShotReport(NamedTuple):
     """What was measured, best learner first, and on what.
 
     Parameters
@@ -74,7 +74,7 @@ def evaluate_table(
     n_splits: int = 5,
     steps: int = 200,
     seed: int = 0,
-) -> Report:
+) -> FewShotReport:
     """Score all learners on tasks drawn from a table, the same tasks for all.
 
     With at least ``3 * n_way`` classes, a third of them (at least ``n_way``) is kept for the tests
@@ -84,7 +84,7 @@ def evaluate_table(
     Parameters
     ----------
     table : Table
-        From :func:`nlpmeta.episodes.from_table`.
+        From :func:`nlpmeta.tables.from_table`.
     embed : callable, optional
         Vectors (n, d) of texts by a frozen encoder; without it, its learners are left out.
     n_way : int, optional
@@ -102,7 +102,7 @@ def evaluate_table(
 
     Returns
     -------
-    Report
+    FewShotReport
 
     Raises
     ------
@@ -177,7 +177,7 @@ def evaluate_table(
     }
     order = sorted(scores, key=lambda name: -scores[name].mean)
     best, difference = scores[order[0]], compare_splits if apart else compare
-    return Report(
+    return FewShotReport(
         tuple(Row(name, scores[name], difference(scores[name], best)) for name in order),
         *shape,
         len(sizes) - n_test,

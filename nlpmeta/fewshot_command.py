@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from nlpmeta import plotting
-from nlpmeta.fewshot import ENCODER, MOST, Report, evaluate_table
+from nlpmeta.fewshot import ENCODER, MOST, FewShotReport, evaluate_table
 from nlpmeta.labeled_text import LeftOut, read
 from nlpmeta.tables import from_table
 
@@ -34,12 +34,12 @@ WHY = {
 }
 
 
-def describe(report: Report) -> str:
+def describe(report: FewShotReport) -> str:
     """The report as lines of text: a table with intervals, and what the intervals mean.
 
     Parameters
     ----------
-    report : Report
+    report : FewShotReport
 
     Returns
     -------
@@ -69,12 +69,12 @@ def describe(report: Report) -> str:
     return "\n".join(lines)
 
 
-def plot(report: Report) -> Figure:
+def plot(report: FewShotReport) -> Figure:
     """Draw the accuracies with their intervals, and chance as a line.
 
     Parameters
     ----------
-    report : Report
+    report : FewShotReport
 
     Returns
     -------
@@ -108,7 +108,7 @@ def run(arguments: Namespace) -> int:
     Parameters
     ----------
     arguments : argparse.Namespace
-        As :mod:`nlpmeta.__main__` parses them.
+        As the command line parses them.
 
     Returns
     -------

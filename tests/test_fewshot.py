@@ -301,7 +301,7 @@ def test_with_the_real_encoder_meaning_beats_letters(tmp_path):
 def test_the_report_says_what_would_let_a_prototypical_network_in():
     score = Score(0.5, 0.1, np.array([0.4, 0.6]))
     row = fewshot.Row("nearest", score, compare(score, score))
-    report = fewshot.Report((row,), 5, 1, 2, 0, 9, 1, 2)
+    report = fewshot.FewShotReport((row,), 5, 1, 2, 0, 9, 1, 2)
     assert fewshot_command.describe(report).splitlines() == [
         "5-way 1-shot, 2 queries a class; 9 classes; 2 tasks",
         "",
