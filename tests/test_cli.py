@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from nlpmeta import __main__ as cli
+from nlpmeta import pretrained
 from nlpmeta.corpora import benchmarks, docs
 
 
@@ -17,6 +18,7 @@ def well(monkeypatch, tmp_path):
     monkeypatch.setenv("NLPMETA_CACHE", str(tmp_path / "not" / "yet" / "there"))
     monkeypatch.setattr(cli, "_measure", lambda name: (3, "abc", "abc"))
     monkeypatch.setattr(benchmarks, "is_present", lambda name: True)
+    monkeypatch.setattr(pretrained, "find_encoder", lambda: "here")
     monkeypatch.setattr(cli, "requires", lambda _: ["numpy>=2", 'pandas>=2; extra == "labs"'])
     monkeypatch.setattr(cli, "version", lambda package: "9.9")
     return monkeypatch
@@ -33,7 +35,15 @@ def test_doctor_finds_all_well(well, capsys):
     *lines, verdict = report(capsys).splitlines()
     assert all(line.startswith(("[ok]   ", "[--]   ")) for line in lines)
     assert verdict == "Everything the book needs is here."
-    for found in ("Python 3", "numpy 9.9", "cores", "memory", "cache folder", "names: 3 records"):
+    for found in (
+        "Python 3",
+        "numpy 9.9",
+        "cores",
+        "memory",
+        "cache folder",
+        "names: 3 records",
+        "encoder: here",
+    ):
         assert any(found in line for line in lines), found
 
 
@@ -115,6 +125,19 @@ def test_doctor_does_not_know_the_memory(well, capsys):
     well.setattr(cli.os, "sysconf", unknown)
     assert cli.main(["doctor"]) == 0
     assert "[--]   memory: unknown" in report(capsys)
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("no model"), ValueError("sha256 abc"), ImportError("no torch")]
+)
+def test_doctor_misses_the_encoder(well, capsys, error):
+    def find():
+        raise error
+
+    well.setattr(pretrained, "find_encoder", find)
+    assert cli.main(["doctor"]) == 1
+    out = report(capsys)
+    assert f"[fail] encoder: {type(error).__name__}: {error}; run `pip install -r" in out
 
 
 def test_doctor_tells_how_to_get_a_benchmark(well, capsys):

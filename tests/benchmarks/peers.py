@@ -716,6 +716,98 @@ def maml_loop(full: bool) -> Pair:
     return _maml(full, "torch", "a loop over tasks", task_gradient)
 
 
+# --- transfer ------------------------------------------------------------------------------------
+
+
+def lora_step(full: bool) -> Pair:
+    """One update of LoRA on all queries and values of the encoder."""
+    import copy
+
+    import peft
+    import torch
+
+    from nlpmeta.pretrained import load_encoder, mean_pool
+    from nlpmeta.transfer import add_lora
+
+    n = 32 if full else 2
+    encoder = load_encoder()
+    base = encoder.network.eval()  # without dropout, so that both see the same network
+    texts = sorted((s.text for s in docs.load("train")[: 10 * n : 10]), key=len)
+    tokens, mask = encoder.tokenize(texts), encoder.tokenize(texts)["attention_mask"]
+    mine = copy.deepcopy(base)
+    generator = torch.Generator().manual_seed(SEED)
+    add_lora(mine, ["*.query", "*.value"], r=8, alpha=16, generator=generator)
+    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["query", "value"])
+    other = peft.get_peft_model(copy.deepcopy(base), config).eval()
+    pairs = []
+    for name, layer in mine.named_modules():
+        if hasattr(layer, "merged"):
+            theirs = other.base_model.model.get_submodule(name)
+            pairs += [(layer.A, theirs.lora_A["default"].weight)]
+            pairs += [(layer.B, theirs.lora_B["default"].weight)]
+    with torch.no_grad():
+        for a, b in pairs:
+            a.normal_(std=0.05, generator=generator)
+            b.copy_(a)
+
+    def step(network: torch.nn.Module) -> Callable[[], list[torch.Tensor]]:
+        trained = [p for p in network.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(trained, lr=0.0)  # every round the same step
+
+        def run() -> list[torch.Tensor]:
+            z = mean_pool(network(**tokens).last_hidden_state, mask)
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(z @ z.T / 0.05, torch.arange(n)).backward()
+            optimizer.step()
+            return [p.grad for p in trained]
+
+        return run
+
+    def norm(gradients: list[torch.Tensor]) -> float:
+        return float(sum(g.double().square().sum() for g in gradients) ** 0.5)
+
+    return Pair(
+        "LoRA, one training step of the encoder",
+        f"{n} sentences, {len(pairs) // 2} layers, rank 8",
+        "peft",
+        "norm of the gradient",
+        1e-4,
+        Side(step(mine), norm),
+        Side(step(other), norm),
+        "The products with the frozen weights, the same on both sides, take nearly all of the "
+        "time; what is left is the noise of the machine.",
+        rounds=8,
+    )
+
+
+def embedding(full: bool) -> Pair:
+    """Vectors of sentences."""
+    from sentence_transformers import SentenceTransformer
+
+    from nlpmeta.pretrained import find_encoder, load_encoder
+
+    n = 1_000 if full else 20
+    texts = [s.text for s in docs.load("train")[: 40 * n : 40]]
+    ours = load_encoder()
+    theirs = SentenceTransformer(str(find_encoder()), device="cpu")
+    probe = np.random.default_rng(SEED).normal(size=384)
+
+    def judge(vectors: Any) -> float:
+        return float((np.asarray(vectors, dtype=float) @ probe).__abs__().sum())
+
+    return Pair(
+        "Vectors of sentences from the encoder",
+        f"{n:,} sentences of documentation, 64 in a batch",
+        "sentence-transformers",
+        "sum of the sizes of a random projection",
+        1e-5,
+        Side(lambda: ours.embed(texts, batch_size=64), judge),
+        Side(lambda: theirs.encode(texts, batch_size=64, show_progress_bar=False), judge),
+        "The network is the same on both sides; ours sorts by tokens and theirs by characters, "
+        "so that the batches and their padding differ a little.",
+    )
+
+
 PAIRS: dict[str, Callable[[bool], Pair]] = {
     make.__name__: make
     for make in (
@@ -735,5 +827,7 @@ PAIRS: dict[str, Callable[[bool], Pair]] = {
         lstm_training,
         maml_higher,
         maml_loop,
+        lora_step,
+        embedding,
     )
 }

@@ -22,7 +22,7 @@ ORDER = (
     *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
     *("seq2seq", "transformer", "pretrained"),
     *("masking", "word_vectors", "self_supervision"),
-    *("freezing", "transfer", "conflict", "multitask"),
+    *("freezing", "transfer", "text_classifier", "conflict", "multitask"),
     *("layers", "pruning", "structured_pruning", "quantization", "quantized_layers"),
     *("compression", "deployment"),
     *("tables", "episodes", "class_splits", "sinusoid", "adaptation", "meta", "heads", "learners"),
