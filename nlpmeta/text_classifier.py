@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from nlpmeta.pretrained import Encoder, mean_pool
+from nlpmeta import pretrained
+from nlpmeta.pretrained import mean_pool
 from nlpmeta.training import minibatches
 
 __all__ = ["SoftPrompt", "TextClassifier", "text_batches", "text_loss"]
@@ -31,7 +32,7 @@ class TextClassifier(nn.Module):
 
     Parameters
     ----------
-    encoder : Encoder or SoftPrompt
+    encoder : pretrained.Encoder or SoftPrompt
         Used in place, not copied.
     n_classes : int
         At least 2.
@@ -57,7 +58,7 @@ class TextClassifier(nn.Module):
     """
 
     def __init__(
-        self, encoder: Encoder | SoftPrompt, n_classes: int, generator: torch.Generator
+        self, encoder: pretrained.Encoder | SoftPrompt, n_classes: int, generator: torch.Generator
     ) -> None:
         super().__init__()
         if not isinstance(n_classes, int) or n_classes < 2:
@@ -100,7 +101,7 @@ def text_loss(model: nn.Module, batch: TextBatch) -> Tensor:
 
 
 def text_batches(
-    encoder: Encoder | SoftPrompt,
+    encoder: pretrained.Encoder | SoftPrompt,
     texts: Sequence[str],
     labels: Sequence[int],
     size: int,
@@ -113,7 +114,7 @@ def text_batches(
 
     Parameters
     ----------
-    encoder : Encoder or SoftPrompt
+    encoder : pretrained.Encoder or SoftPrompt
         Its tokenizer cuts the texts.
     texts, labels : sequences of str and of int
         One label for each text.
@@ -165,7 +166,7 @@ class SoftPrompt(nn.Module):
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : pretrained.Encoder
         Used in place; freeze it with ``freeze(model, but=["encoder.prompt", "head"])``.
     n : int
         At least 1.
@@ -190,7 +191,7 @@ class SoftPrompt(nn.Module):
     torch.Size([5, 384])
     """
 
-    def __init__(self, encoder: Encoder, n: int, generator: torch.Generator) -> None:
+    def __init__(self, encoder: pretrained.Encoder, n: int, generator: torch.Generator) -> None:
         super().__init__()
         longest = getattr(encoder.network.config, "max_position_embeddings", 512)
         if not isinstance(n, int) or not 1 <= n <= longest - encoder.max_length:

@@ -35,7 +35,6 @@ from nlpmeta.training import cosine, fit
 from nlpmeta.transfer import (
     Adapter,
     add_lora,
-    discriminative_rates,
     freeze,
     gradual_unfreeze,
     merge,
@@ -63,12 +62,14 @@ STEPS = {1: 30, 4: 40, 16: 64, 64: 96}
 EXTRA_SIZE, TUNED_AT = 16, (16, 64)
 HEAD_RATE, BODY_RATES, SMALL_RATES = 2e-3, (3e-5, 1e-4, 3e-4), (5e-4, 2e-3, 8e-3)
 CURVES = ("scratch", "full", "gradual", "lora")
-EXTRAS = ("discriminative", "top block", "adapters", "soft prompt")
+EXTRAS = ("top block", "adapters", "soft prompt")
 RATES = {
     "scratch": (3e-4, 1e-3, 3e-3),
     **dict.fromkeys(("full", "gradual"), BODY_RATES),
     **dict.fromkeys(("lora", "adapters", "soft prompt"), SMALL_RATES),
 }
+# A rate beyond the grid, tried where the largest of the grid was best.
+BEYOND = {("full", 16): 1e-3, ("scratch", 16): 1e-2}
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)  # C of logistic regression
 BLOCKS = ["encoder.network.embeddings", *(f"encoder.network.encoder.layer.{i}" for i in range(6))]
 B_STEPS, B_TRAIN = 32, 200
@@ -129,6 +130,11 @@ def capped(rows: Sequence[tuple[str, int]], most: int) -> Texts:
             texts[text] = label
             count[label] = count.get(label, 0) + 1
     return Texts(list(texts), list(texts.values()))
+
+
+def fingerprint(parts: dict[str, Texts]) -> str:
+    """The sha256 of all texts and labels, which the lab compares with its own."""
+    return hashlib.sha256(json.dumps({p: list(parts[p]) for p in parts}).encode()).hexdigest()
 
 
 def draw(data: Texts, k: int, seed: int) -> Texts:
@@ -226,21 +232,15 @@ def prepare(model: TextClassifier, method: str, g: torch.Generator) -> None:
 
 
 def optimizer_of(model: TextClassifier, method: str) -> Callable[..., torch.optim.Optimizer]:
-    """Adam with a rate for the body and the head's own; by depth for discriminative rates."""
+    """Adam with a rate for the body and the head's own."""
     head = list(model.head.parameters())
     own = {id(p) for p in head}
 
     def make(parameters: Sequence[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        if method == "discriminative":
-            groups = discriminative_rates(model, lr * 2.6, blocks=[*BLOCKS, "head"])
-            groups = [
-                {**g, "lr": HEAD_RATE if id(g["params"][0]) in own else g["lr"]} for g in groups
-            ]
-        else:
-            body = [p for p in parameters if id(p) not in own]
-            head_rate = max(lr, HEAD_RATE) if method == "scratch" else HEAD_RATE
-            groups = [{"params": head, "lr": head_rate}]
-            groups += [{"params": body, "lr": lr}] if body else []
+        body = [p for p in parameters if id(p) not in own]
+        head_rate = max(lr, HEAD_RATE) if method == "scratch" else HEAD_RATE
+        groups = [{"params": head, "lr": head_rate}]
+        groups += [{"params": body, "lr": lr}] if body else []
         return torch.optim.Adam(groups, lr=lr, fused=True)
 
     return make
@@ -324,7 +324,8 @@ def tune(method: str, k: int) -> dict[str, Any]:
         for c in STRENGTHS:
             found[str(c)] = linear(x, own.labels, z, parts["validation"].labels, c)
     else:
-        for rate in RATES[method]:
+        beyond = [BEYOND[method, k]] if (method, k) in BEYOND else []
+        for rate in (*RATES[method], *beyond):
             model = build(method, len(AREAS), TUNING_SEED)
             train(model, method, own, steps_of(method, k), rate, TUNING_SEED)
             found[str(rate)] = round(model.accuracy(*parts["validation"]), 4)
@@ -339,7 +340,7 @@ def steps_of(method: str, k: int) -> int:
 def chosen(method: str, k: int) -> float:
     """The setting that was best on the validation part, at the nearer of the tuned sizes."""
     at = TUNED_AT[0] if k <= TUNED_AT[0] else TUNED_AT[1]
-    method = "full" if method in ("discriminative", "top block") else method
+    method = "full" if method == "top block" else method
     found = read(f"tune {method} {at}")["validation"]
     return float(max(found, key=found.get))
 
@@ -405,11 +406,12 @@ def second(
 
 
 def forget(model: TextClassifier, own: Texts, seed: int) -> dict[str, Any]:
-    """Reviews after areas, three ways, each from the same state, which is put back at the end."""
+    """Reviews after areas, four ways, each from the same state, which is put back at the end."""
     kept = {name: value.clone() for name, value in model.state_dict().items()}
     rate, few = chosen("full", 64), draw(own, 4, seed)
+    rates = {"lower rate": rate / 10, "full": rate, "higher rate": 10 * rate, "replay": 10 * rate}
     found = {}
-    for kind, r in {"full": rate, "lower rate": rate / 10, "replay": rate}.items():
+    for kind, r in rates.items():
         found[kind] = second(model, seed, kind, r, few)
         model.load_state_dict(kept)
     return found
@@ -430,6 +432,22 @@ def forget_lora(model: TextClassifier, seed: int) -> dict[str, Any]:
     b_train, b_test = halves(sentiment(), B_TRAIN, seed)
     train(own, "lora", b_train, B_STEPS, rate, seed)
     return {"same": same, "own": {"new": round(own.accuracy(*b_test), 4)}, "merge gap": gap}
+
+
+def forget_scratch(seed: int) -> dict[str, Any]:
+    """Reviews after areas in the small network that was never pretrained, at its own rate."""
+    parts = area_parts()
+    rate, seen = chosen("scratch", 64), ["encoder.network.embeddings", "encoder.network.encoder"]
+    model = build("scratch", len(AREAS), seed)
+    own = draw(parts["train"], 64, seed)
+    train(model, "scratch", own, steps_of("scratch", 64), rate, seed)
+    before = round(model.accuracy(*parts["test"]), 4)
+    b_train, b_test = halves(sentiment(), B_TRAIN, seed)
+    other = TextClassifier(model.encoder, 2, torch.Generator().manual_seed(seed))
+    freeze(other, but=[*seen, "head"])
+    train(other, "scratch", b_train, 3 * B_STEPS, rate, seed)
+    after = {"old": model.accuracy(*parts["test"]), "new": other.accuracy(*b_test)}
+    return {"before": before} | {name: round(value, 4) for name, value in after.items()}
 
 
 def probe(inner: Encoder, seed: int) -> dict[str, float]:
@@ -553,6 +571,7 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
         for k in STEPS:
             for method in ("frozen", "tf-idf", *CURVES):
                 jobs[f"curve {method} {k} {seed}"] = partial(curve, method, k, seed)
+        jobs[f"forget scratch {seed}"] = partial(forget_scratch, seed)
         for kind in ("none", "sentiment", "shuffled"):
             jobs[f"source {kind} {seed}"] = partial(source, kind, seed)
         for method in EXTRAS:
@@ -596,6 +615,7 @@ def main() -> None:
             "reviews": reviews.EXPECTED,
             "encoder": SHA256,
             "areas": list(AREAS),
+            "parts": fingerprint(parts),
             "length": LENGTH,
             "steps": STEPS,
             "head rate": HEAD_RATE,
