@@ -34,8 +34,7 @@ GROUPS = (1, 2, 3, 4, 6, 12)
 WAYS = ("alone", "trunk", "trunk and head", "everything")
 ADDED = ("initial", "length", "which", "random")
 WEIGHED = (
-    ("family es", "which es"),
-    ("family fi", "length fi"),
+    ("family es", "length es"),
     ("library", "section"),
     ("sentiment", "domain"),
 )
@@ -136,14 +135,14 @@ def mean_test(scores: dict, tasks: Sequence[Task]) -> float:
 def networks() -> list[dict]:
     """Networks for all twelve languages that share nothing, a trunk, a head too, everything."""
     rows = []
-    for k in SHOTS:
+    for k in (SHOTS[0], SHOTS[-1]):
         for seed in range(SEEDS):
             tasks = [task(f"family {code}", seed, k) for code in LANGUAGES]
             for way in WAYS:
                 scores: dict = {}
                 for group in [[t] for t in tasks] if way == "alone" else [tasks]:
                     model = shared_network(group, way, seed)
-                    run = train(group, False, 64, 1e-3, seed, 240, model=model)
+                    run = train(group, False, 64, 1e-3, seed, 200, model=model)
                     scores |= run["scores"]
                 score = round(mean_test(scores, tasks), 2)
                 rows.append({"k": k, "seed": seed, "way": way, "test": score})
@@ -154,14 +153,13 @@ def networks() -> list[dict]:
 def added() -> list[dict]:
     """One task of names with more and more tasks of other kinds beside it, in random order."""
     rows = []
-    for code in ("es", "fi"):
-        for seed in range(SEEDS):
-            order = np.random.default_rng(seed).permutation(ADDED).tolist()
-            for n in range(len(ADDED) + 1):
-                own = [f"family {code}", *(f"{label} {code}" for label in order[:n])]
-                tasks = [task(name, seed, 20) for name in own]
-                found = train(tasks, False, 64, 1e-3, seed, 200)["scores"][own[0]]["test"]
-                rows.append({"language": code, "seed": seed, "added": n, "test": round(found, 2)})
+    for seed in range(SEEDS):
+        order = np.random.default_rng(seed).permutation(ADDED).tolist()
+        for n in range(len(ADDED) + 1):
+            own = ["family es", *(f"{label} es" for label in order[:n])]
+            tasks = [task(name, seed, 20) for name in own]
+            found = train(tasks, False, 64, 1e-3, seed, 200)["scores"][own[0]]["test"]
+            rows.append({"seed": seed, "added": n, "test": round(found, 2)})
     print("added", flush=True)
     return rows
 
@@ -237,17 +235,17 @@ def intents() -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
     encoder.max_length = 48
     found = {}
     for name in INTENTS:
-        train_part = list(benchmarks.load(name, "train"))
+        train_part, test_part = (list(benchmarks.load(name, part)) for part in ("train", "test"))
         rng = np.random.default_rng(0)
         labels = sorted({r.label for r in train_part})
         taken: dict[str, list] = {"train": [], "validation": [], "test": []}
         for label in labels:
             own = [r for r in train_part if r.label == label]
-            own = [own[i] for i in rng.permutation(len(own))[:35]]
-            taken["train"] += own[:25]
-            taken["validation"] += own[25:]
-            test = [r for r in benchmarks.load(name, "test") if r.label == label]
-            taken["test"] += [test[i] for i in rng.permutation(len(test))[:20]]
+            own = [own[i] for i in rng.permutation(len(own))[:25]]
+            taken["train"] += own[:20]
+            taken["validation"] += own[20:]
+            test = [r for r in test_part if r.label == label]
+            taken["test"] += [test[i] for i in rng.permutation(len(test))[:15]]
         found[name] = {
             part: (
                 encoder.embed([r.text for r in own]) * encoder.width**0.5,
@@ -334,7 +332,7 @@ def main() -> None:
         "weighing": weighing,
         "added": added,
         "encoder": lambda: [r for k in (5, 20) for r in frozen(sentence_tasks, k, 16, 200)],
-        "intents": lambda: [r for k in (1, 5, 20) for r in frozen(intent_tasks, k, 64, 300)],
+        "intents": lambda: [r for k in (5, 20) for r in frozen(intent_tasks, k, 64, 300)],
         "networks": networks,
     }
     for name, job in jobs.items():

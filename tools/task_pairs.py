@@ -65,7 +65,7 @@ class Setting(NamedTuple):
     seeds: int
 
 
-SETTINGS = (Setting(64, 20, 200, 6), Setting(64, 60, 200, 5), Setting(8, 20, 200, 5))
+SETTINGS = (Setting(64, 20, 200, 6),)
 
 
 class Task(NamedTuple):
