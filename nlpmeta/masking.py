@@ -212,7 +212,8 @@ class MaskedLM(nn.Module):
     """A transformer that sees the tokens on both sides, for :func:`mask_tokens`.
 
     The blocks and the tied weights are those of :class:`nlpmeta.transformer.GPT`; attention is
-    not causal and leaves out padding. In training, dropout falls on the vectors that enter.
+    not causal, unless it is asked to be, and leaves out padding. In training, dropout falls on the
+    vectors that enter.
 
     Parameters
     ----------
@@ -221,6 +222,9 @@ class MaskedLM(nn.Module):
         Draws the initial weights.
     dropout : float
         Share of the numbers that are set to 0 in training.
+    causal : bool
+        Let each place see itself and those before it only, for :func:`causal_targets`: the same
+        network on another task.
 
     Raises
     ------
@@ -239,12 +243,18 @@ class MaskedLM(nn.Module):
     True
     """
 
-    def __init__(self, config: GPTConfig, generator: torch.Generator, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        config: GPTConfig,
+        generator: torch.Generator,
+        dropout: float = 0.1,
+        causal: bool = False,
+    ) -> None:
         super().__init__()
         if config.positions != "learned":
             raise ValueError(f"config: positions {config.positions!r}; give 'learned' ones")
         self.network = GPT(config, generator)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.causal = nn.Dropout(dropout), causal
 
     def states(self, x: Tensor) -> Tensor:
         """A vector (b, t, d) for each of the tokens ``x`` (b, t), int64, padded with 0."""
@@ -255,7 +265,11 @@ class MaskedLM(nn.Module):
             raise ValueError(f"x: {x.shape[1]} tokens; cut to the context of {net.context}")
         seen = x != PAD  # (b, t)
         seen[:, 0] = True  # an empty text sees one padding, or its weights would be 0 / 0
-        net.attend_with(partial(F.scaled_dot_product_attention, attn_mask=seen[:, None, None, :]))
+        seen = seen[:, None, None, :]  # (b, 1, 1, t)
+        if self.causal:
+            t = x.shape[1]
+            seen = seen & torch.ones(t, t, dtype=torch.bool, device=x.device).tril()
+        net.attend_with(partial(F.scaled_dot_product_attention, attn_mask=seen))
         h = self.dropout(net.tokens(x) + net.places.weight[: x.shape[1]])  # (b, t, d)
         for block in net.blocks:
             h, _ = block(h, None)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -186,17 +187,25 @@ def linear_probe(
     train_y: ArrayLike | Tensor,
     test_z: ArrayLike | Tensor,
     test_y: ArrayLike | Tensor,
+    *,
+    c: float = 1.0,
+    standardize: bool = True,
 ) -> float:
     """Accuracy of a linear classifier on frozen vectors: what is in them that a line can find.
 
-    scikit-learn's logistic regression with its default penalty, on features that have mean 0 and
-    variance 1 over the training part (linear probes: Alain and Bengio, 2017).
+    scikit-learn's logistic regression, by default on features that have mean 0 and variance 1 over
+    the training part (linear probes: Alain and Bengio, 2017).
 
     Parameters
     ----------
-    train_z, test_z : array or Tensor of float (n, d), (m, d)
+    train_z, test_z : array, sparse array or Tensor of float (n, d), (m, d)
     train_y, test_y : array or Tensor (n,), (m,)
         Labels, of two classes at least.
+    c : float
+        Weight of the loss against the penalty; choose it on validation data.
+    standardize : bool
+        False takes the vectors as they are, which suits sparse ones: a word that occurs once would
+        weigh as much as one that occurs everywhere.
 
     Returns
     -------
@@ -206,7 +215,8 @@ def linear_probe(
     Raises
     ------
     ValueError
-        If shapes do not fit, a number is not finite, or the training part has one class.
+        If shapes do not fit, a number is not finite, the training part has one class, ``c`` is
+        not positive, or sparse vectors are to be standardized.
 
     Examples
     --------
@@ -219,20 +229,27 @@ def linear_probe(
     from sklearn.preprocessing import StandardScaler
 
     train_z, train_y, test_z, test_y = map(_array, (train_z, train_y, test_z, test_y))
+    if not (c > 0 and math.isfinite(c)):
+        raise ValueError(f"c: {c}; give a positive number")
+    if standardize and (sp.issparse(train_z) or sp.issparse(test_z)):
+        raise ValueError("train_z, test_z: sparse, and to be standardized; give standardize=False")
     for part, z, y in (("train", train_z, train_y), ("test", test_z, test_y)):
         if z.ndim != 2 or y.shape != z.shape[:1] or not len(y):
             raise ValueError(f"{part}_z, {part}_y: shapes {z.shape}, {y.shape}; give (n, d), (n,)")
-        if not np.isfinite(z).all():
+        if not np.isfinite(z.data if sp.issparse(z) else z).all():
             raise ValueError(f"{part}_z: not all numbers are finite; look at what made them")
     if train_z.shape[1] != test_z.shape[1]:
         raise ValueError(f"test_z: width {test_z.shape[1]}; train_z has {train_z.shape[1]}")
     if len(np.unique(train_y)) < 2:
         raise ValueError(f"train_y: only class {train_y[0]}; give two classes or more")
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    scale = StandardScaler() if standardize else "passthrough"
+    probe = make_pipeline(scale, LogisticRegression(C=c, max_iter=1000))
     return float(probe.fit(train_z, train_y).score(test_z, test_y))
 
 
-def _array(values: ArrayLike | Tensor) -> np.ndarray:
+def _array(values: ArrayLike | Tensor) -> np.ndarray | sp.sparray:
+    if sp.issparse(values):
+        return sp.csr_array(values)
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 

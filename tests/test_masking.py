@@ -20,7 +20,7 @@ from nlpmeta.masking import (
     token_loss,
 )
 from nlpmeta.training import fit
-from nlpmeta.transformer import GPTConfig
+from nlpmeta.transformer import GPT, GPTConfig
 
 MASK, V = 1, 30
 
@@ -175,6 +175,23 @@ def test_every_place_sees_both_sides_and_no_padding():
     assert not torch.allclose(ours(x)[0, 0], ours(changed)[0, 0], atol=1e-6)
     longer = F.pad(x, (0, 4))
     assert torch.allclose(ours(longer)[:, :6], ours(x), atol=1e-5)
+
+
+def test_the_causal_network_is_the_gpt():
+    ours = model(dropout=0.0)
+    ours.causal = True
+    x = text(4, 18)[:, :8]
+    assert torch.allclose(ours(x), gpt_like(ours)(x)[0], atol=1e-5)
+    changed, padded = x.clone(), x.clone()
+    changed[:, 5:], padded[:, 5:] = 3, 0
+    for other in (changed, padded):  # nothing from the right comes in
+        assert torch.allclose(ours(other)[:, :5], ours(x)[:, :5], atol=1e-5)
+
+
+def gpt_like(ours):
+    gpt = GPT(ours.network.config)
+    gpt.load_state_dict(ours.network.state_dict())
+    return gpt
 
 
 def test_dropout_in_training_only():

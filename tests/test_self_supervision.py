@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,6 +179,15 @@ def test_the_probe_does_not_see_scale_and_takes_any_labels():
     assert linear_probe(z.double(), names[y], test_z.double(), names[test_y]) == score
 
 
+def test_the_probe_takes_sparse_vectors_and_a_penalty():
+    (z, y), (test_z, test_y) = clouds(100, 0), clouds(300, 10)
+    z, test_z = z.clamp(min=0).numpy(), test_z.clamp(min=0).numpy()
+    theirs = LogisticRegression(C=0.1, max_iter=1000).fit(z, y).score(test_z, test_y)
+    for kind in (np.asarray, sp.csr_array):
+        score = linear_probe(kind(z), y, kind(test_z), test_y, c=0.1, standardize=False)
+        assert score == pytest.approx(theirs, abs=0.01)
+
+
 @pytest.mark.parametrize("temperature", [0, -1.0, math.nan, math.inf])
 def test_bad_temperatures(temperature):
     with pytest.raises(ValueError, match=r"temperature: .*; give a positive number"):
@@ -215,3 +225,7 @@ def test_bad_probes():
         linear_probe(z, y, z[:, :1], y)
     with pytest.raises(ValueError, match="train_y: only class 0; give two"):
         linear_probe(z, y * 0, z, y)
+    with pytest.raises(ValueError, match="c: 0; give a positive number"):
+        linear_probe(z, y, z, y, c=0)
+    with pytest.raises(ValueError, match="sparse, and to be standardized; give standardize=False"):
+        linear_probe(sp.csr_array(z.numpy()), y, z, y)
