@@ -138,5 +138,5 @@ def test_a_recorded_score_is_computed_again(report):
     question = probes.questions()["library"]
     z = probes.pooled(pretext.load_encoder(), pretext.encode(question.texts))
     row = report["scores"]["encoder"]["library"][0]
-    again = probes.score(z, question, "test", row["k"], 0, row["c"])
+    again = probes.score(z, question, "test", row["k"], 0, row["c"], row["standardize"])
     assert again == pytest.approx(row["scores"][0][0], abs=0.01)

@@ -34,7 +34,9 @@ from nlpmeta.word_vectors import SkipGram
 from tools import pretext
 
 TARGET = pretext.DATA / "pretext.json"
-DRAWS, PENALTIES = 5, (0.003, 0.03, 0.3, 3.0, 30.0)
+DRAWS = 5
+# Weights of the loss against the penalty, for standardized vectors and for those left as they are.
+PENALTIES = {True: (0.003, 0.03, 0.3, 3.0), False: (0.3, 3.0, 30.0, 300.0)}
 SECTIONS = ("summary", "description", "parameters", "returns", "notes", "examples")
 # A sentence must not be recognized by the name of its library.
 NAMES = ("numpy", "scipy", "sklearn", "scikit", "matplotlib", "pandas", "torch", "sympy")
@@ -84,7 +86,7 @@ def from_sentences(label: Callable[[docs.Sentence], str | None], sizes: Sequence
         texts += [own[i].text for i in chosen]
         labels += [label(own[i]) for i in chosen]
     pool, validation, test = rows
-    return Question(texts, np.array(labels), (pool, validation), (pool, test), (4, 32, 128))
+    return Question(texts, np.array(labels), (pool, validation), (pool, test), (4, 128))
 
 
 def from_groups(n_groups: int = 10, n: int = 200) -> Question:
@@ -106,7 +108,7 @@ def from_groups(n_groups: int = 10, n: int = 200) -> Question:
                 texts += [side[i] for i in chosen]
                 labels += [group] * len(chosen)
         sides[part] = np.array(pool), np.array(score)
-    return Question(texts, np.array(labels), sides["validation"], sides["test"], (4, 16, 64))
+    return Question(texts, np.array(labels), sides["validation"], sides["test"], (4, 64))
 
 
 def from_reviews() -> Question:
@@ -116,7 +118,7 @@ def from_reviews() -> Question:
     pool = balanced(labels, 100, np.random.default_rng(0))
     test = np.setdiff1d(np.arange(len(own)), pool)
     none = np.array([], dtype=int)
-    return Question([r.text for r in own], labels, (pool, none), (pool, test), (4, 16, 64))
+    return Question([r.text for r in own], labels, (pool, none), (pool, test), (4, 64))
 
 
 def questions() -> dict[str, Question]:
@@ -171,7 +173,7 @@ def word_averages(texts: Sequence[str], seed: int) -> np.ndarray:
     vocabulary = Vocabulary.from_tokens((w for own in train for w in own), min_count=5)
     x = torch.from_numpy(pad([vocabulary.encode(own) for own in train], length=64))
     model = SkipGram(len(vocabulary), pretext.SMALL.width, torch.Generator().manual_seed(seed))
-    model.fit(x, steps=4000, size=1024, lr=5e-3, seed=seed)
+    model.fit(x, steps=1500, size=1024, lr=0.01, seed=seed)
     table = model.center.weight.detach().numpy()
     ids = [vocabulary.encode(words(text.lower())) for text in texts]
     return np.stack([table[own].mean(0) if len(own) else table[0] * 0 for own in ids])
@@ -222,35 +224,47 @@ def draw(question: Question, pool: np.ndarray, k: int, number: int) -> np.ndarra
     return pool[balanced(question.labels[pool], k, np.random.default_rng([k, number]))]
 
 
-def score(z: Vectors, question: Question, part: str, k: int, number: int, c: float) -> float:
+def score(
+    z: Vectors, question: Question, part: str, k: int, number: int, c: float, standardize: bool
+) -> float:
     """Accuracy of a probe on a part, with ``k`` labels of each class."""
     pool, scored = getattr(question, part)
     rows = draw(question, pool, k, number)
     scored = scored if len(scored) else np.setdiff1d(pool, rows)
     y = question.labels
-    dense = not sp.issparse(z)
-    return linear_probe(z[rows], y[rows], z[scored], y[scored], c=c, standardize=dense)
+    return linear_probe(z[rows], y[rows], z[scored], y[scored], c=c, standardize=standardize)
 
 
-def choose(z: Vectors, question: Question, k: int) -> float:
-    """The weight that scores best on validation data, in two draws that are not scored."""
-    return max(
-        PENALTIES,
-        key=lambda c: np.mean([score(z, question, "validation", k, 100 + i, c) for i in range(2)]),
-    )
+def choose(z: Vectors, question: Question, k: int) -> dict[str, Any]:
+    """What scores best on validation data, in two draws that are not scored."""
+    tried = [
+        {"c": c, "standardize": standardize}
+        for standardize, weights in PENALTIES.items()
+        for c in weights
+        if not (standardize and sp.issparse(z))
+    ]
+
+    def mean(setting: dict[str, Any]) -> float:
+        return np.mean([score(z, question, "validation", k, 100 + i, **setting) for i in range(2)])
+
+    return max(tried, key=mean)
 
 
 def examine(seeds: list[Vectors], question: Question, k: int) -> dict[str, Any]:
     """Accuracies on the test part, by seed and draw."""
-    c = choose(seeds[0], question, k)
-    scores = [[round(score(z, question, "test", k, i, c), 4) for i in range(DRAWS)] for z in seeds]
-    return {"k": k, "c": c, "scores": scores}
+    own = choose(seeds[0], question, k)
+    scores = [
+        [round(score(z, question, "test", k, i, **own), 4) for i in range(DRAWS)] for z in seeds
+    ]
+    return {"k": k} | own | {"scores": scores}
 
 
-def layers(asked: dict[str, Question]) -> list[dict[str, Any]]:
+def layers(
+    asked: dict[str, Question], names: Sequence[str] = ("causal", "masked")
+) -> list[dict[str, Any]]:
     """What depth and pooling do, for two of the networks and two of the questions."""
     rows = []
-    for name in ("causal", "masked"):
+    for name in names:
         model = pretext.stored(name, 0)
         for key in ("library", "section"):
             question, x = asked[key], pretext.encode(asked[key].texts)
@@ -260,12 +274,15 @@ def layers(asked: dict[str, Question]) -> list[dict[str, Any]]:
     return rows
 
 
-def matching(part: str = "test") -> dict[str, list[float]]:
+MATCHED = ("tfidf", "svd", "none", "masked", "simcse", "neighbors", "encoder", "minilm")
+
+
+def matching(methods: Sequence[str] = MATCHED, part: str = "test") -> dict[str, list[float]]:
     """Share of summaries whose nearest description, among all of a part, is their own."""
     pairs = docs.pairs(part)
     texts = [pair.summary for pair in pairs] + [pair.description for pair in pairs]
     made, found = representations(texts), {}
-    for method in ("tfidf", "svd", "none", "masked", "simcse", "neighbors", "encoder", "minilm"):
+    for method in methods:
         found[method] = []
         for z in made[method]():
             z = normalize(z)
@@ -288,7 +305,7 @@ def recipe(asked: dict[str, Question]) -> dict[str, Any]:
             "rates": {name: task.lr for name, task in pretext.TASKS.items()},
             "seeds": {name: len(trained(name)) for name in pretext.TASKS},
             "draws": DRAWS,
-            "penalties": PENALTIES,
+            "penalties": {"standardized": PENALTIES[True], "as they are": PENALTIES[False]},
             "chosen_on": "validation modules; for sentiment the labels that were not drawn",
         },
         "questions": {name: described(q) for name, q in asked.items()},
