@@ -5,7 +5,7 @@
 one by masked language modeling for longer, and writes it to ``notebooks/data/encoder.safetensors``
 with curve, settings and hash in ``notebooks/data/encoder.json``. What was trained lies in
 ``_build/pretext`` until ``python -m tools.probes`` has scored it. Nothing but the training part of
-``docs`` is read, and of it no label. Half an hour on one core.
+``docs`` is read, and of it no label. Twenty minutes on one core.
 """
 
 from __future__ import annotations

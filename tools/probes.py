@@ -4,7 +4,7 @@
 representation the same four questions by :func:`nlpmeta.self_supervision.linear_probe`, with few
 and with many labels, drawn five times. The weight of the penalty is chosen for each
 representation, question and number of labels on validation data. Everything goes to
-``notebooks/data/pretext.json``, which the lab shows. Ten minutes on one core. With the names of
+``notebooks/data/pretext.json``, which the lab shows. Five minutes on one core. With the names of
 representations it scores these again and keeps what the file has of the others.
 """
 
