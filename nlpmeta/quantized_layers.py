@@ -48,6 +48,8 @@ class QuantizedLinear(nn.Module):
         One scale for each output.
     input_range : (float, float), optional
         Least and greatest input (static); each batch's own if left out (dynamic).
+    bits : int
+        Of the weights, from 2 to 8; inputs have 8.
 
     Examples
     --------
@@ -60,14 +62,18 @@ class QuantizedLinear(nn.Module):
     """
 
     def __init__(
-        self, layer: nn.Linear, per_channel: bool = True, input_range: Range | None = None
+        self,
+        layer: nn.Linear,
+        per_channel: bool = True,
+        input_range: Range | None = None,
+        bits: int = 8,
     ) -> None:
         super().__init__()
         if layer.in_features > 60_000:
             raise ValueError(
                 f"layer: {layer.in_features} inputs could overflow 32 bits; give at most 60,000"
             )
-        q = quantize_int8(layer.weight, per_channel=per_channel)
+        q = quantize_int8(layer.weight, per_channel=per_channel, bits=bits)
         scale, zero_point = None, None
         if input_range is not None:
             lo, hi = torch.tensor(input_range, dtype=torch.float64)
@@ -203,6 +209,7 @@ def quantize_model(
     *,
     per_channel: bool = True,
     ranges: Mapping[str, Range] | None = None,
+    bits: int = 8,
 ) -> nn.Module:
     """Put :class:`QuantizedLinear` and :class:`QuantizedEmbedding` in the place of layers.
 
@@ -216,6 +223,8 @@ def quantize_model(
         One scale for each output of a Linear layer.
     ranges : mapping of (float, float), optional
         What :func:`calibrate` returned (static); each batch's own if left out (dynamic).
+    bits : int
+        Of the weights of Linear layers, from 2 to 8; embeddings have 8.
 
     Returns
     -------
@@ -244,7 +253,7 @@ def quantize_model(
         if ranges is not None and name not in ranges:
             raise ValueError(f"ranges: none for layer {name!r}; calibrate it, or leave it out")
         input_range = None if ranges is None else ranges[name]
-        replacements[name] = QuantizedLinear(layer, per_channel, input_range)
+        replacements[name] = QuantizedLinear(layer, per_channel, input_range, bits)
     for name, layer in replacements.items():
         replace_layer(model, name, layer)
     return model
@@ -255,15 +264,24 @@ class FakeQuantizedLinear(nn.Linear):
 
     Its outputs are those of a dynamic :class:`QuantizedLinear` with a scale for each output, which
     :func:`quantize_model` makes of it after training (Jacob et al., 2018).
+
+    Attributes
+    ----------
+    bits : int
+        Of the weights; inputs have 8.
     """
+
+    bits = 8
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (..., o) of the inputs ``x`` (..., i)."""
-        weight = fake_quantize(self.weight, per_channel=True)
+        weight = fake_quantize(self.weight, per_channel=True, bits=self.bits)
         return F.linear(fake_quantize(x, symmetric=False), weight, self.bias)
 
 
-def fake_quantize_model(model: nn.Module, names: Iterable[str] | None = None) -> nn.Module:
+def fake_quantize_model(
+    model: nn.Module, names: Iterable[str] | None = None, bits: int = 8
+) -> nn.Module:
     """Put :class:`FakeQuantizedLinear` in the place of Linear layers, to train for integers.
 
     Parameters
@@ -272,6 +290,8 @@ def fake_quantize_model(model: nn.Module, names: Iterable[str] | None = None) ->
         Changed in place; its parameters stay the same objects.
     names : iterable of str, optional
         Linear layers; all if left out.
+    bits : int
+        Of the weights, from 2 to 8; inputs have 8.
 
     Returns
     -------
@@ -281,16 +301,18 @@ def fake_quantize_model(model: nn.Module, names: Iterable[str] | None = None) ->
     Raises
     ------
     ValueError
-        If a layer does not exist.
+        If a layer does not exist, or ``bits`` is out of range.
 
     Examples
     --------
     >>> fake_quantize_model(nn.Sequential(nn.Linear(4, 2)))[0]
     FakeQuantizedLinear(in_features=4, out_features=2, bias=True)
     """
+    if not isinstance(bits, int) or not 2 <= bits <= 8:
+        raise ValueError(f"bits: {bits}; give an integer from 2 to 8")
     for name, layer in named_layers(model, names).items():
         # on the device "meta" nothing is drawn: the layer's own weights move in
         new = FakeQuantizedLinear(layer.in_features, layer.out_features, device="meta")
-        new.weight, new.bias = layer.weight, layer.bias
+        new.weight, new.bias, new.bits = layer.weight, layer.bias, bits
         replace_layer(model, name, new)
     return model

@@ -2,7 +2,7 @@
 
 The neurons with the smallest incoming weights go, as Li et al. (2017) remove filters of a
 convolution. What is left is an ordinary smaller network that needs no special arithmetic to be
-faster. Exports ``prune_structured``.
+faster. Exports ``prune_structured`` and ``cut``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nlpmeta.layers import check_finite, check_share, named_layers
 
-__all__ = ["prune_structured"]
+__all__ = ["cut", "prune_structured"]
 
 _ELEMENTWISE = (
     *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU, nn.ELU),
@@ -87,8 +87,8 @@ def prune_structured(
         stays[score.topk(n_removed, largest=False).indices] = False
         plan[first_name] = (first, second, stays.nonzero().squeeze(1))
     for first, second, keep in plan.values():
-        _cut(first, 0, keep)
-        _cut(second, 1, keep)
+        cut(first, 0, keep)
+        cut(second, 1, keep)
     if pairs is None and hasattr(getattr(model, "config", None), "intermediate_size"):
         model.config.intermediate_size = len(keep)
     return {name: keep for name, (_, _, keep) in plan.items()}
@@ -117,8 +117,24 @@ def _pairs(model: nn.Module) -> list[tuple[str, str]]:
     return found
 
 
-def _cut(layer: nn.Linear, axis: int, keep: Tensor) -> None:
-    """Keep some rows (axis 0, with their biases) or columns (axis 1) of a layer."""
+def cut(layer: nn.Linear, axis: int, keep: Tensor) -> None:
+    """Keep some rows (axis 0, with their biases) or columns (axis 1) of a layer.
+
+    Parameters
+    ----------
+    layer : nn.Linear
+        Changed in place.
+    axis : {0, 1}
+    keep : Tensor of int64
+        The numbers of the rows or columns that stay.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(5, 8)
+    >>> cut(layer, 0, torch.tensor([0, 3]))
+    >>> layer
+    Linear(in_features=5, out_features=2, bias=True)
+    """
     weight = layer.weight
     shorter = weight.detach().index_select(axis, keep)
     layer.weight = nn.Parameter(shorter, requires_grad=weight.requires_grad)

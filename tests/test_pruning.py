@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from nlpmeta.pruning import (
+    SparseLinear,
     keep_zeros,
     movement_scores,
     prune_by_score,
@@ -278,3 +279,19 @@ def test_a_norm_between_two_layers_is_no_pair():
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 4))
     with pytest.raises(ValueError, match="none found in Sequential"):
         prune_structured(model, 0.5)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("shape", [(6,), (3, 6), (2, 3, 6)])
+def test_leaving_zeros_out_changes_no_sum(sparsity, shape):
+    layer = nn.Linear(6, 5)
+    prune_magnitude(layer, sparsity)
+    x = torch.randn(shape, generator=generator())
+    sparse = SparseLinear(layer)
+    assert sparse(x).allclose(layer(x), atol=1e-6)
+    assert len(sparse.weight.values()) == round((1 - sparsity) * 30)
+
+
+def test_a_sparse_layer_without_bias():
+    layer = nn.Linear(4, 2, bias=False)
+    assert SparseLinear(layer)(torch.ones(3, 4)).allclose(layer(torch.ones(3, 4)))

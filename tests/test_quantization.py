@@ -360,3 +360,36 @@ def test_a_layer_without_bias_stays_without():
     assert model[0].bias is None
     model(random(2, 16)).sum().backward()
     assert model[0].weight.grad.any()
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 7, 8])
+@pytest.mark.parametrize("per_channel, symmetric", KINDS)
+def test_fewer_bits_have_fewer_integers_and_longer_steps(bits, per_channel, symmetric):
+    w = random(6, 50)
+    q = quantize_int8(w, per_channel=per_channel, symmetric=symmetric, bits=bits)
+    assert -(2 ** (bits - 1)) <= q.values.int().min() <= q.values.int().max() < 2 ** (bits - 1)
+    assert ((dequantize(q) - w).abs() <= q.scale * 0.501).all()
+    y = fake_quantize(w, per_channel=per_channel, symmetric=symmetric, bits=bits)
+    assert y.allclose(dequantize(q), atol=1e-6)
+
+
+def test_four_bits_by_hand():
+    q = quantize_int8(torch.tensor([0.7, -0.32, 0.04]), bits=4)
+    assert q.values.tolist() == [7, -3, 0] and q.scale.item() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("bits", [1, 9, 4.0])
+def test_bits_that_are_none(bits):
+    with pytest.raises(ValueError, match="bits"):
+        quantize_int8(torch.ones(2), bits=bits)
+    with pytest.raises(ValueError, match="bits"):
+        fake_quantize_model(nn.Sequential(linear()), bits=bits)
+
+
+def test_training_for_four_bits_computes_what_four_bits_will():
+    model = nn.Sequential(linear(), nn.ReLU(), linear(8, 3))
+    rounded = fake_quantize_model(copy.deepcopy(model), bits=4)
+    integers = quantize_model(copy.deepcopy(model), bits=4)
+    x = random(5, 16)
+    assert rounded(x).allclose(integers(x), atol=1e-5)
+    assert not rounded(x).allclose(model(x), atol=1e-2)

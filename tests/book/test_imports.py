@@ -23,8 +23,8 @@ ORDER = (
     *("seq2seq", "transformer", "pretrained"),
     *("masking", "word_vectors", "self_supervision"),
     *("freezing", "transfer", "text_classifier", "conflict", "multitask"),
-    *("layers", "pruning", "structured_pruning", "quantization", "quantized_layers"),
-    *("compression", "deployment"),
+    *("layers", "pruning", "structured_pruning", "head_pruning"),
+    *("quantization", "quantized_layers", "compression", "deployment"),
     *("tables", "episodes", "class_splits", "sinusoid", "adaptation", "meta", "heads", "learners"),
     *("plotting", "fewshot", "fewshot_command", "__main__"),
 )
