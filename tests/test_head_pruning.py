@@ -74,7 +74,7 @@ def test_scores_add_up_over_passes_and_leave_nothing_behind():
     assert scores[FIRST].allclose(2 * once)
 
 
-@pytest.mark.parametrize("sparsity, n", [(0.0, 4), (0.25, 3), (0.5, 2), (0.75, 1)])
+@pytest.mark.parametrize(("sparsity", "n"), [(0.0, 4), (0.25, 3), (0.5, 2), (0.75, 1)])
 def test_without_a_head_is_as_if_it_were_silent(sparsity, n):
     model = bert()
     scores = {name: torch.tensor([0.3, 0.1, 0.4, 0.2]) for name in (FIRST, FIRST.replace("0", "1"))}
@@ -101,7 +101,7 @@ def test_twice_half_is_a_quarter():
 
 
 @pytest.mark.parametrize(
-    "scores, sparsity, match",
+    ("scores", "sparsity", "match"),
     [
         ({FIRST: torch.ones(4)}, 50, "sparsity: 50"),
         ({FIRST: torch.ones(4)}, 0.9, "removes all 4 heads"),

@@ -363,7 +363,7 @@ def test_a_layer_without_bias_stays_without():
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 7, 8])
-@pytest.mark.parametrize("per_channel, symmetric", KINDS)
+@pytest.mark.parametrize(("per_channel", "symmetric"), KINDS)
 def test_fewer_bits_have_fewer_integers_and_longer_steps(bits, per_channel, symmetric):
     w = random(6, 50)
     q = quantize_int8(w, per_channel=per_channel, symmetric=symmetric, bits=bits)
@@ -375,7 +375,8 @@ def test_fewer_bits_have_fewer_integers_and_longer_steps(bits, per_channel, symm
 
 def test_four_bits_by_hand():
     q = quantize_int8(torch.tensor([0.7, -0.32, 0.04]), bits=4)
-    assert q.values.tolist() == [7, -3, 0] and q.scale.item() == pytest.approx(0.1)
+    assert q.values.tolist() == [7, -3, 0]
+    assert q.scale.item() == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("bits", [1, 9, 4.0])

@@ -3,8 +3,8 @@
 ``python -m tools.measure HOW FILE DATA [times]`` prints a line of JSON. ``HOW`` is ``onnx``, which
 needs no PyTorch, or the way in which the layers of a network are kept: ``float``, ``csr`` (only
 what is not 0), ``tensor``, ``channel`` (8 bits), ``tensor-4``, ``channel-4`` (weights of 4 bits),
-or ``static`` (8 bits, ranges of inputs measured on the calibration texts of the data). ``DATA`` is an
-npz file of token ids and labels. One thread. Memory is the largest resident set of the process
+or ``static`` (8 bits, ranges of inputs measured on the calibration texts of the data). ``DATA`` is
+an npz file of token ids and labels. One thread. Memory is the largest resident set of the process
 less what it held when the file was not yet open; the kernel counts it from the start of the program
 (``VmHWM``), while ``resource.getrusage`` would also count what the process that started it held.
 """

@@ -1,11 +1,11 @@
 """Make one encoder smaller in every way of the chapter "Compression", and measure what it saves.
 
 ``python -m tools.pareto`` fine-tunes all-MiniLM-L6-v2 to tell from which library a sentence of a
-docstring comes (modules of the test part are in no other part), compresses the result in each way
-of :data:`RECIPES`, trains what was cut for the same number of steps at the better of two rates
-(chosen on validation sentences), and writes networks and ONNX files to ``build/pareto``. Each file
-is then measured by :mod:`tools.measure` in a process of its own. What is there already is not made
-again. Everything goes to ``notebooks/data/pareto.json``; about forty minutes on one core.
+docstring comes (modules of the test part are in no other part), at the better of two rates on
+validation sentences; compresses the result in each way of :data:`RECIPES`; trains what was cut for
+the same few steps at the same rate; and writes networks and ONNX files to ``build/pareto``. Each
+file is then measured by :mod:`tools.measure` in a process of its own. What is there already is not
+made again. Everything goes to ``notebooks/data/pareto.json``; half an hour on one core.
 """
 
 from __future__ import annotations
@@ -227,18 +227,21 @@ def tune(
     return float(right(model, *tokens("validation")).mean())
 
 
-def better(
+def keep_tuned(
     make: Callable[[], Classifier], name: str, run: Callable[[Classifier, float], float] = tune
 ) -> None:
-    """Train at each rate, keep the network that is right more often on the validation part."""
+    """Train and keep a network; the full one at each rate, the others at the better of these."""
+    rates = RATES
+    if name != "full":
+        rates = [json.loads((WORK / "full.json").read_text())["rate"]]
     best, tried = None, {}
-    for rate in RATES:
+    for rate in rates:
         model = make()
         tried[rate] = run(model, rate)
         print(name, rate, round(tried[rate], 4), flush=True)
         if tried[rate] == max(tried.values()):
             best = model
-    write(best, name, tried=tried)
+    write(best, name, tried=tried, rate=max(tried, key=tried.get))
 
 
 def start() -> Classifier:
@@ -285,7 +288,7 @@ def magnitude(sparsity: float, name: str) -> None:
     model = full()
     masks = prune_magnitude(model, sparsity, inner(model))
     write(model, f"{name}-raw")
-    better(lambda: copy.deepcopy(model), name, lambda m, rate: held(m, rate, masks))
+    keep_tuned(lambda: copy.deepcopy(model), name, lambda m, rate: held(m, rate, masks))
 
 
 def movement(sparsity: float, name: str) -> None:
@@ -297,7 +300,7 @@ def movement(sparsity: float, name: str) -> None:
         masks = prune_by_score(model, scores, sparsity)
         return held(model, rate, masks, STEPS // 2)
 
-    better(full, name, run)
+    keep_tuned(full, name, run)
 
 
 def without_neurons(model: Classifier, share: float) -> Classifier:
@@ -320,7 +323,7 @@ def tuned(change: Callable[[Classifier], Classifier], name: str) -> None:
     """Change the network, keep it as it is, then train it."""
     model = change(full())
     write(model, f"{name}-raw")
-    better(lambda: copy.deepcopy(model), name)
+    keep_tuned(lambda: copy.deepcopy(model), name)
 
 
 def factored(rank: int) -> Callable[[Classifier], Classifier]:
@@ -341,7 +344,7 @@ def student(layers: tuple[int, ...], name: str, taught: bool) -> None:
     def run(model: Classifier, rate: float) -> float:
         return tune(model, rate, teacher=teacher)
 
-    better(lambda: shallow(layers), name, run)
+    keep_tuned(lambda: shallow(layers), name, run)
 
 
 def rounded(bits: int, name: str) -> None:
@@ -350,7 +353,7 @@ def rounded(bits: int, name: str) -> None:
     def run(model: Classifier, rate: float) -> float:
         return tune(fake_quantize_model(model, bits=bits), rate)
 
-    better(full, name, run)
+    keep_tuned(full, name, run)
 
 
 def known_tokens() -> Tensor:
@@ -376,7 +379,7 @@ def with_fewer_tokens(model: Classifier) -> Classifier:
 
 
 RECIPES: dict[str, Callable[[str], None]] = {
-    "longer": lambda name: better(full, name),
+    "longer": lambda name: keep_tuned(full, name),
     **{f"magnitude-{s}": lambda name, s=s: magnitude(s / 100, name) for s in (50, 80, 90, 95)},
     **{f"movement-{s}": lambda name, s=s: movement(s / 100, name) for s in (80, 90)},
     "neurons-50": lambda name: tuned(lambda m: without_neurons(m, 0.5), name),
@@ -400,7 +403,7 @@ def train(names: list[str]) -> None:
         def run(model: Classifier, rate: float) -> float:
             return tune(model, rate, TEACHER_STEPS)
 
-        better(lambda: copy.deepcopy(first), "full", run)
+        keep_tuned(lambda: copy.deepcopy(first), "full", run)
     for name in names or RECIPES:
         if not (WORK / f"{name}.json").exists():
             RECIPES[name](name)

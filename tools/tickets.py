@@ -57,8 +57,10 @@ def network(seed: int) -> nn.Sequential:
     """Linear layers with ReLU between them; first values from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = [[nn.Linear(i, o), nn.ReLU()] for i, o in itertools.pairwise(WIDTHS)]
-    return nn.Sequential(*sum(layers, [])[:-1])
+        layers = [
+            layer for i, o in itertools.pairwise(WIDTHS) for layer in (nn.Linear(i, o), nn.ReLU())
+        ]
+    return nn.Sequential(*layers[:-1])
 
 
 @torch.no_grad()
