@@ -50,9 +50,9 @@ from tools.labs import ENVIRONMENT
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/pareto.json", ROOT / "build/pareto"
 LIBRARIES = tuple(docs.LIBRARIES)
-PER_LIBRARY = {"train": 800, "validation": 60, "test": 200}
+PER_LIBRARY = {"train": 800, "validation": 60, "test": 150}
 LONGEST, BATCH, SEED = 48, 16, 0
-TEACHER_STEPS, STEPS = 300, 80
+TEACHER_STEPS, STEPS = 250, 60
 RATES, ROUNDS = (5e-5, 2e-4), 2
 SCALE = 20.0  # vectors have length 1; what a head of weights near 1 can work with
 
