@@ -808,6 +808,173 @@ def embedding(full: bool) -> Pair:
     )
 
 
+# --- compression ----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _encoder(full: bool) -> tuple[Any, dict[str, Any], Any]:
+    """An encoder's network, tokens of sentences, and the network's vectors of them."""
+    import torch
+
+    from nlpmeta.pretrained import load_encoder, mean_pool
+
+    if full:
+        encoder = load_encoder()
+        sentences = [s.text for s in docs.load("test") if 60 < len(s.text) < 90][:32]
+        network, tokens = encoder.network, encoder.tokenize(sentences)
+        tokens = {key: tokens[key] for key in ("input_ids", "attention_mask")}
+    else:
+        from transformers import BertConfig, BertModel
+
+        config = BertConfig(
+            vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=64,
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            network = BertModel(config).eval()
+        ids = torch.randint(50, (6, 7), generator=torch.Generator().manual_seed(SEED))
+        tokens = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    network.pooler = None  # not used: the tokens are averaged
+    with torch.no_grad():
+        hidden = network(**tokens).last_hidden_state
+    return network, tokens, mean_pool(hidden, tokens["attention_mask"])
+
+
+def prune_by_magnitude(full: bool) -> Pair:
+    """Eight of ten weights of every Linear layer go, the smallest of each layer."""
+    import copy
+
+    import torch
+    from torch import nn
+    from torch.nn.utils import prune
+
+    from nlpmeta.pruning import prune_magnitude
+
+    network, _, _ = _encoder(full)
+
+    def theirs() -> dict[str, Any]:
+        model, masks = copy.deepcopy(network), {}
+        for name, layer in model.named_modules():
+            if isinstance(layer, nn.Linear):
+                prune.l1_unstructured(layer, "weight", 0.8)
+                masks[name] = layer.weight_mask.bool()
+                prune.remove(layer, "weight")
+        return masks
+
+    def checksum(masks: dict[str, Any]) -> float:
+        flat = torch.cat([mask.flatten() for mask in masks.values()]).double()
+        return float((flat * torch.arange(1, len(flat) + 1).double().sqrt()).sum())
+
+    return Pair(
+        "Magnitude pruning",
+        f"{sum(p.numel() for p in network.parameters()):,} weights",
+        "torch",
+        "a checksum of the masks",
+        1e-12,
+        Side(lambda: prune_magnitude(copy.deepcopy(network), 0.8), checksum),
+        Side(theirs, checksum),
+        "Both search the weights of each layer for the smallest; ours checks first that all "
+        "weights and scores are finite.",
+    )
+
+
+def _integers(full: bool, static: bool) -> Pair:
+    """Our layers of integers and ONNX Runtime's, in the same network."""
+    import copy
+
+    import torch
+
+    from nlpmeta.deployment import OnnxModel, export_onnx, quantize_onnx
+    from nlpmeta.layers import named_layers
+    from nlpmeta.quantized_layers import calibrate, quantize_model
+
+    network, tokens, _ = _encoder(full)
+    names = list(named_layers(network))
+    ranges = calibrate(network, [tokens], names) if static else None
+    names += [name for name in ["embeddings.word_embeddings"] if full]
+    ours = quantize_model(copy.deepcopy(network), names, ranges=ranges)
+    folder = tempfile.TemporaryDirectory()
+    source = export_onnx(network, Path(folder.name) / "float.onnx", tokens)
+    target = Path(folder.name) / "int8.onnx"
+    theirs = OnnxModel(quantize_onnx(source, target, [tokens] if static else None))
+
+    def run() -> Any:
+        with torch.no_grad():
+            return ours(**tokens).last_hidden_state
+
+    return Pair(
+        f"Encoder in 8 bits, {'static' if static else 'dynamic'}",
+        f"{tokens['input_ids'].shape[0]} texts of up to {tokens['input_ids'].shape[1]} tokens",
+        "onnxruntime",
+        "mean cosine with the float vectors",
+        0.05,
+        Side(run, lambda hidden: _cosine(full, hidden)),
+        Side(lambda: (folder.name, theirs(**tokens))[1], lambda hidden: _cosine(full, hidden)),
+        "Ours is written to be read: it multiplies integers of 32 bits, for which PyTorch has no "
+        "fast product. ONNX Runtime uses the processor's instructions for 8 bits.",
+    )
+
+
+def _cosine(full: bool, hidden: Any) -> float:
+    """How near the vectors from some hidden states are to those of the float network."""
+    from nlpmeta.pretrained import mean_pool
+
+    _, tokens, vectors = _encoder(full)
+    return float((mean_pool(hidden, tokens["attention_mask"]) * vectors).sum(1).mean())
+
+
+def int8_dynamic(full: bool) -> Pair:
+    """Ranges of inputs from each batch."""
+    return _integers(full, static=False)
+
+
+def int8_static(full: bool) -> Pair:
+    """Ranges of inputs measured beforehand."""
+    return _integers(full, static=True)
+
+
+def _deployed(full: bool, engine: str) -> Pair:
+    """The file that our code writes in 8 bits, and the float network in an engine."""
+    import torch
+
+    from nlpmeta.deployment import OnnxModel, export_onnx, quantize_onnx
+
+    network, tokens, _ = _encoder(full)
+    folder = tempfile.TemporaryDirectory()
+    source = export_onnx(network, Path(folder.name) / "float.onnx", tokens)
+    ours = OnnxModel(quantize_onnx(source, Path(folder.name) / "int8.onnx"))
+    floats = OnnxModel(source)
+
+    def theirs() -> Any:
+        if engine == "onnxruntime":
+            return floats(**tokens)
+        with torch.no_grad():
+            return network(**tokens).last_hidden_state
+
+    return Pair(
+        f"Encoder as a file in 8 bits, against floats in {engine}",
+        f"{tokens['input_ids'].shape[0]} texts of up to {tokens['input_ids'].shape[1]} tokens",
+        engine,
+        "mean cosine with the float vectors",
+        0.05,
+        Side(lambda: (folder.name, ours(**tokens))[1], lambda hidden: _cosine(full, hidden)),
+        Side(theirs, lambda hidden: _cosine(full, hidden)),
+        "Without instructions for sums of 8-bit products integers gain little.",
+        rounds=5,
+    )
+
+
+def int8_file_torch(full: bool) -> Pair:
+    """8 bits in ONNX Runtime against float32 in PyTorch."""
+    return _deployed(full, "torch")
+
+
+def int8_file_onnx(full: bool) -> Pair:
+    """8 bits in ONNX Runtime against float32 in ONNX Runtime."""
+    return _deployed(full, "onnxruntime")
+
+
 PAIRS: dict[str, Callable[[bool], Pair]] = {
     make.__name__: make
     for make in (
@@ -829,5 +996,10 @@ PAIRS: dict[str, Callable[[bool], Pair]] = {
         maml_loop,
         lora_step,
         embedding,
+        prune_by_magnitude,
+        int8_dynamic,
+        int8_static,
+        int8_file_torch,
+        int8_file_onnx,
     )
 }
