@@ -247,3 +247,12 @@ def test_calibration_that_does_not_fit(path, tmp_path, calibration, match):
     with pytest.raises(ValueError, match=match):
         quantize_onnx(path, tmp_path / "a.onnx", calibration)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_calibrated_on_zeros_the_numbers_stay_finite(tmp_path):
+    layer = nn.Linear(8, 4)
+    source = export_onnx(layer, tmp_path / "a.onnx", {"input": torch.ones(1, 8)})
+    zeros = [{"input": torch.zeros(2, 8)}]
+    model = OnnxModel(quantize_onnx(source, tmp_path / "b.onnx", zeros))
+    assert model(input=torch.zeros(1, 8)).allclose(layer.bias, atol=0.02)
+    assert model(input=torch.ones(1, 8)).isfinite().all()  # clipped, and wrong: no range was seen

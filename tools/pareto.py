@@ -1,11 +1,12 @@
 """Make one encoder smaller in every way of the chapter "Compression", and measure what it saves.
 
 ``python -m tools.pareto`` fine-tunes all-MiniLM-L6-v2 to tell from which library a sentence of a
-docstring comes (modules of the test part are in no other part), at the better of two rates on
-validation sentences; compresses the result in each way of :data:`RECIPES`; trains what was cut for
-the same few steps at the same rate; and writes networks and ONNX files to ``build/pareto``. Each
-file is then measured by :mod:`tools.measure` in a process of its own. What is there already is not
-made again. Everything goes to ``notebooks/data/pareto.json``; half an hour on one core.
+docstring comes (modules of the test part are in no other part); compresses the result in each way
+of :data:`RECIPES`; trains what was cut for the same few steps at one rate, which lies between the
+two that were tried for the full network on validation sentences; and writes networks and ONNX
+files to ``build/pareto``. Each file is then measured by :mod:`tools.measure` in a process of its
+own. What is there already is not made again. Everything goes to ``notebooks/data/pareto.json``; half
+an hour on one core.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,8 +53,8 @@ TARGET, WORK = ROOT / "notebooks/data/pareto.json", ROOT / "build/pareto"
 LIBRARIES = tuple(docs.LIBRARIES)
 PER_LIBRARY = {"train": 800, "validation": 60, "test": 150}
 LONGEST, BATCH, SEED = 48, 16, 0
-TEACHER_STEPS, STEPS = 250, 60
-RATES, ROUNDS = (5e-5, 2e-4), 2
+TEACHER_STEPS, STEPS = 250, 80
+RATES, RATES_AFTER, ROUNDS = (5e-5, 2e-4), (1e-4,), 1
 SCALE = 20.0  # vectors have length 1; what a head of weights near 1 can work with
 
 Batch = Callable[[int], tuple[Tensor, Tensor]]
@@ -213,12 +214,19 @@ def read(path: Path, change: Callable[[nn.Module], nn.Module] = lambda layer: la
 
 
 def tune(
-    model: Classifier, rate: float, steps: int = STEPS, teacher: Classifier | None = None
+    model: Classifier,
+    rate: float,
+    steps: int = STEPS,
+    teacher: Classifier | None = None,
+    seed: int = SEED + 1,
 ) -> float:
-    """Train everything but the vectors of tokens; the share right of the validation part."""
+    """Train everything but the vectors of tokens; the share right of the validation part.
+
+    The full network sees its sentences in one order, what was cut from it in another.
+    """
     for parameter in model.network.embeddings.parameters():
         parameter.requires_grad_(False)
-    batch = batches(*tokens("train"))
+    batch = batches(*tokens("train"), seed)
     plan = {"steps": steps, "lr": rate, "schedule": cosine(steps, warmup=steps // 10)}
     if teacher is None:
         fit(model, lambda m, data: F.cross_entropy(m(data[0]), data[1]), batch, clip=1.0, **plan)
@@ -228,12 +236,12 @@ def tune(
 
 
 def keep_tuned(
-    make: Callable[[], Classifier], name: str, run: Callable[[Classifier, float], float] = tune
+    make: Callable[[], Classifier],
+    name: str,
+    run: Callable[[Classifier, float], float] = tune,
+    rates: tuple[float, ...] = RATES_AFTER,
 ) -> None:
-    """Train and keep a network; the full one at each rate, the others at the better of these."""
-    rates = RATES
-    if name != "full":
-        rates = [json.loads((WORK / "full.json").read_text())["rate"]]
+    """Train at each rate and keep the network that is right most often on validation sentences."""
     best, tried = None, {}
     for rate in rates:
         model = make()
@@ -291,16 +299,21 @@ def magnitude(sparsity: float, name: str) -> None:
     keep_tuned(lambda: copy.deepcopy(model), name, lambda m, rate: held(m, rate, masks))
 
 
+def fine_tuned(model: Classifier, rate: float) -> float:
+    """From the pretrained encoder to the full network; keeps how the weights moved."""
+    with movement_scores(model, inner(model)) as scores:
+        share = tune(model, rate, TEACHER_STEPS, seed=SEED)
+    save_file(scores, WORK / f"scores-{rate:g}.safetensors")
+    return share
+
+
 def movement(sparsity: float, name: str) -> None:
-    """Half of the steps collect scores, the other half train what is left."""
-
-    def run(model: Classifier, rate: float) -> float:
-        with movement_scores(model, inner(model)) as scores:
-            tune(model, rate, STEPS // 2)
-        masks = prune_by_score(model, scores, sparsity)
-        return held(model, rate, masks, STEPS // 2)
-
-    keep_tuned(full, name, run)
+    """Remove what fine-tuning moved toward 0, train what is left."""
+    model = full()
+    rate = json.loads((WORK / "full.json").read_text())["rate"]
+    masks = prune_by_score(model, load_file(WORK / f"scores-{rate:g}.safetensors"), sparsity)
+    write(model, f"{name}-raw")
+    keep_tuned(lambda: copy.deepcopy(model), name, lambda m, rate: held(m, rate, masks))
 
 
 def without_neurons(model: Classifier, share: float) -> Classifier:
@@ -399,11 +412,7 @@ def train(names: list[str]) -> None:
     """Make what is not there yet."""
     if not (WORK / "full.json").exists():
         first = start()
-
-        def run(model: Classifier, rate: float) -> float:
-            return tune(model, rate, TEACHER_STEPS)
-
-        keep_tuned(lambda: copy.deepcopy(first), "full", run)
+        keep_tuned(lambda: copy.deepcopy(first), "full", fine_tuned, RATES)
     for name in names or RECIPES:
         if not (WORK / f"{name}.json").exists():
             RECIPES[name](name)
@@ -459,8 +468,7 @@ class Row(NamedTuple):
 
 
 TUNED = [name for name in RECIPES if name not in ("vocabulary", "tiny", "qat-4")]
-RAW = ["magnitude-50", "magnitude-80", "magnitude-90", "magnitude-95", "neurons-50"]
-RAW += ["heads-50", "structured", "rank-128", "rank-64"]
+RAW = ("magnitude-50", "magnitude-80", "magnitude-90", "movement-80", "structured", "rank-128")
 ROWS = (
     *(Row(name, "float", "onnx") for name in ("frozen", "full", *TUNED, "vocabulary", "tiny")),
     *(Row(f"{name}-raw", "float", "onnx") for name in RAW),
@@ -527,7 +535,8 @@ def costs(row: Row, length: int) -> dict[str, float]:
     else:
         numbers, done = sum(w.numel() for w in linear.values()), whole
         read_bytes = numbers * bits / 8
-    width = sum(block.attention.self.query.out_features for block in model.network.encoder.layer)
+    values = [block.attention.self.value for block in model.network.encoder.layer]
+    width = sum((v[-1] if isinstance(v, nn.Sequential) else v).out_features for v in values)
     between = 2 * length**2 * width  # queries with keys, weights with values: not rounded
     arithmetic = done * (FLOAT if bits == 32 else INTEGER) + between * FLOAT
     return {
@@ -642,7 +651,7 @@ def report(known: dict[str, dict]) -> None:
             "steps": {"full": TEACHER_STEPS, "after": STEPS},
             "batch": BATCH,
             "longest": LONGEST,
-            "rates": RATES,
+            "rates": {"full": RATES, "after": RATES_AFTER},
             "calibration": CALIBRATION,
             "rounds": ROUNDS,
             "length": known["full float onnx"]["length"],

@@ -908,7 +908,7 @@ def _integers(full: bool, static: bool) -> Pair:
         f"{tokens['input_ids'].shape[0]} texts of up to {tokens['input_ids'].shape[1]} tokens",
         "onnxruntime",
         "mean cosine with the float vectors",
-        0.05,
+        0.1,  # ONNX Runtime has one scale for the whole table of tokens, ours one a row
         Side(run, lambda hidden: _cosine(full, hidden)),
         Side(lambda: (folder.name, theirs(**tokens))[1], lambda hidden: _cosine(full, hidden)),
         "Ours is written to be read: it multiplies integers of 32 bits, for which PyTorch has no "
