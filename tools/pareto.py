@@ -5,8 +5,8 @@ docstring comes (modules of the test part are in no other part); compresses the 
 of :data:`RECIPES`; trains what was cut for the same few steps at one rate, which lies between the
 two that were tried for the full network on validation sentences; and writes networks and ONNX
 files to ``build/pareto``. Each file is then measured by :mod:`tools.measure` in a process of its
-own. What is there already is not made again. Everything goes to ``notebooks/data/pareto.json``; half
-an hour on one core.
+own. What is there already is not made again. Everything goes to ``notebooks/data/pareto.json``;
+half an hour on one core.
 """
 
 from __future__ import annotations
