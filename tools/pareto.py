@@ -54,7 +54,7 @@ LIBRARIES = tuple(docs.LIBRARIES)
 PER_LIBRARY = {"train": 800, "validation": 60, "test": 150}
 LONGEST, BATCH, SEED = 48, 16, 0
 TEACHER_STEPS, STEPS = 250, 80
-RATES, RATES_AFTER, ROUNDS = (5e-5, 2e-4), (1e-4,), 1
+RATES, RATES_AFTER, ROUNDS = (5e-5, 2e-4), (1e-4,), 3
 SCALE = 20.0  # vectors have length 1; what a head of weights near 1 can work with
 
 Batch = Callable[[int], tuple[Tensor, Tensor]]
