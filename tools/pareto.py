@@ -625,6 +625,10 @@ def front(points: list[tuple[float, float]]) -> list[bool]:
 def report(known: dict[str, dict]) -> None:
     """Everything that the lab shows."""
     n = len(LIBRARIES) * PER_LIBRARY["test"]
+    alone, taught = (
+        bits_of(known[f"{name} float onnx"]["which"], n)
+        for name in ("student-3-alone", "student-3")
+    )
     base = bits_of(known["full float onnx"]["which"], n)
     rows = []
     for row in ROWS:
@@ -660,6 +664,7 @@ def report(known: dict[str, dict]) -> None:
         "validation": notes,
         "test": n,
         "baseline": words(),
+        "teacher": [round(x, 4) for x in difference(alone, taught)],
         "rows": rows,
     }
     TARGET.write_text(json.dumps(target, indent=1) + "\n", encoding="utf-8")
