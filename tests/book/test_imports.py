@@ -25,7 +25,17 @@ ORDER = (
     *("freezing", "transfer", "text_classifier", "conflict", "multitask"),
     *("layers", "pruning", "structured_pruning", "head_pruning"),
     *("quantization", "quantized_layers", "compression", "deployment"),
-    *("tables", "episodes", "class_splits", "sinusoid", "adaptation", "meta", "heads", "learners"),
+    *(
+        "tables",
+        "task_sets",
+        "episodes",
+        "class_splits",
+        "sinusoid",
+        "adaptation",
+        "meta",
+        "heads",
+        "learners",
+    ),
     *("plotting", "fewshot", "fewshot_command", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
