@@ -124,6 +124,9 @@ class EpisodeSampler:
                 "n_query, or give more examples"
             )
         self._names = list(self.domains)
+        labels = torch.arange(n_way)
+        self._support_y = labels.repeat_interleave(k_shot)
+        self._query_y = labels.repeat_interleave(n_query)
 
     def _start(self, index: int) -> tuple[np.random.Generator, str]:
         if index < 0:
@@ -139,18 +142,17 @@ class EpisodeSampler:
         """The task with this number, 0 or larger."""
         rng, domain = self._start(index)
         classes = list(self.domains[domain].values())
-        chosen = rng.permutation(len(classes))[: self.n_way]
-        rows = [
-            rng.choice(len(classes[c]), self.k_shot + self.n_query, replace=False) for c in chosen
-        ]
-        support = [classes[c][r[: self.k_shot]] for c, r in zip(chosen, rows)]
-        query = [classes[c][r[self.k_shot :]] for c, r in zip(chosen, rows)]
-        labels = torch.arange(self.n_way)
+        k, per_class = self.k_shot, self.k_shot + self.n_query
+        rows = []
+        for c in rng.permutation(len(classes))[: self.n_way].tolist():
+            chosen = torch.from_numpy(rng.choice(len(classes[c]), per_class, replace=False))
+            rows.append(classes[c].index_select(0, chosen.to(classes[c].device)))
+        x = torch.stack(rows)  # (n, k + q, ...)
         return Task(
-            torch.cat(support),
-            labels.repeat_interleave(self.k_shot),
-            torch.cat(query),
-            labels.repeat_interleave(self.n_query),
+            x[:, :k].flatten(0, 1),
+            self._support_y.clone(),
+            x[:, k:].flatten(0, 1),
+            self._query_y.clone(),
         )
 
     def batch(self, first: int, n_tasks: int) -> Task:

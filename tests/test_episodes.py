@@ -67,6 +67,28 @@ def test_a_task_depends_on_seed_and_index_only(seed, order):
     assert all(torch.equal(batch.query_x[i], straight[2 + i].query_x) for i in range(3))
 
 
+def test_tasks_are_those_of_a_loop_that_takes_one_example_at_a_time():
+    data = made_data([[5, 6, 7], [8, 5, 9, 6]])
+    sampler = EpisodeSampler(data, n_way=3, k_shot=2, n_query=3, seed=4)
+    for index in range(50):
+        rng = np.random.default_rng([4, index])
+        classes = list(data[list(data)[rng.integers(2)]].values())
+        support, query = [], []
+        for c in rng.permutation(len(classes))[:3]:
+            for place, i in enumerate(rng.choice(len(classes[c]), 5, replace=False)):
+                (support if place < 2 else query).append(int(classes[c][i]))
+        task = sampler.task(index)
+        assert (task.support_x.tolist(), task.query_x.tolist()) == (support, query)
+
+
+def test_what_is_done_to_a_task_does_not_reach_the_next():
+    sampler = EpisodeSampler(made_data([[5, 5]]), n_way=2, k_shot=1, n_query=2, seed=0)
+    before = sampler.task(0)
+    for part in sampler.task(0):
+        part.zero_()
+    assert all(map(torch.equal, sampler.task(0), before))
+
+
 def test_every_class_and_domain_is_drawn_and_labels_are_permuted():
     sampler = EpisodeSampler(made_data([[5, 5, 5], [5, 5, 5]]), 2, 1, 1, seed=0)
     tasks = [sampler.task(i) for i in range(200)]

@@ -606,6 +606,62 @@ def lstm_training(full: bool) -> Pair:
 # --- meta-learning --------------------------------------------------------------------------------
 
 
+def episode_sampling(full: bool) -> Pair:
+    """The same tasks drawn by the sampler, and by a loop that takes one example at a time."""
+    import torch
+
+    from nlpmeta.episodes import EpisodeSampler, Task, by_class
+    from nlpmeta.text import Vocabulary, pad
+
+    n_tasks, n_way, k_shot, n_query = (2000, 5, 5, 5) if full else (20, 2, 1, 2)
+    sentences = docs.load("train")[:: 4 if full else 60]
+    vocabulary = Vocabulary.from_tokens("".join(sentence.text for sentence in sentences))
+    x = torch.as_tensor(pad([vocabulary.encode(sentence.text[:64]) for sentence in sentences]))
+    labels = [sentence.library for sentence in sentences]
+    sampler = EpisodeSampler(by_class(x, labels), n_way, k_shot, n_query, SEED)
+    rows_of: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows_of.setdefault(label, []).append(row)
+    per_class = k_shot + n_query
+    usable = [rows for rows in rows_of.values() if len(rows) >= per_class]
+
+    def plain(index: int) -> Task:
+        rng = np.random.default_rng([SEED, index])
+        rng.integers(1)  # the sampler draws a domain first, and there is one
+        support_x, support_y, query_x, query_y = [], [], [], []
+        for label, c in enumerate(rng.permutation(len(usable))[:n_way]):
+            chosen = rng.choice(len(usable[c]), per_class, replace=False)
+            for place, i in enumerate(chosen):
+                xs, ys = (support_x, support_y) if place < k_shot else (query_x, query_y)
+                xs.append(x[usable[c][i]])
+                ys.append(label)
+        return Task(
+            torch.stack(support_x), torch.tensor(support_y),
+            torch.stack(query_x), torch.tensor(query_y),
+        )  # fmt: skip
+
+    def judge(tasks: list[Task]) -> float:
+        return float(
+            sum(
+                (i + 1) * (1 + task.support_y) @ task.support_x.sum(1)
+                + (1 + task.query_y) @ task.query_x.sum(1)
+                for i, task in enumerate(tasks)
+            )
+        )
+
+    return Pair(
+        f"Episodes, {n_way}-way {k_shot}-shot, drawn",
+        f"{n_tasks:,} tasks from {len(x):,} texts",
+        "torch",
+        "sum over the tasks of all symbols, weighted by label and task",
+        0.0,
+        Side(lambda: [sampler.task(i) for i in range(n_tasks)], judge),
+        Side(lambda: [plain(i) for i in range(n_tasks)], judge),
+        "Each task has a generator of its own, so that it depends on its number only; both sides "
+        "draw from it, and what is left to save is the taking of single examples.",
+    )
+
+
 def _maml(full: bool, peer: str, name: str, task_gradient: Callable[..., None]) -> Pair:
     """MAML with all tasks of a step at once, and with one after the other.
 
@@ -992,6 +1048,7 @@ PAIRS: dict[str, Callable[[bool], Pair]] = {
         gpt_training,
         gpt_generation,
         lstm_training,
+        episode_sampling,
         maml_higher,
         maml_loop,
         lora_step,
