@@ -70,7 +70,7 @@ class GPTConfig:
             )
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Causal attention, written out: averages of the values, and the weights of the averages.
 
     ``softmax(q k^T / sqrt(d)) v``, where a query sees no key after its own place (Vaswani et al.,
@@ -81,6 +81,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     q : Tensor (..., t, d)
     k, v : Tensor (..., s, d)
         Keys and values, s at least t.
+    seen : bool Tensor (t, s), optional
+        Which keys each query sees, at least one, where that is not the past.
 
     Returns
     -------
@@ -97,8 +99,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """
     t, s = q.shape[-2], k.shape[-2]
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (..., t, s)
-    past = torch.ones(t, s, dtype=torch.bool, device=q.device).tril(s - t)
-    weights = scores.masked_fill(~past, -math.inf).softmax(dim=-1)  # (..., t, s)
+    if seen is None:
+        seen = torch.ones(t, s, dtype=torch.bool, device=q.device).tril(s - t)
+    weights = scores.masked_fill(~seen, -math.inf).softmax(dim=-1)  # (..., t, s)
     return weights @ v, weights
 
 

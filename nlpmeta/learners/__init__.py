@@ -3,11 +3,13 @@
 The predictor maps queries to logits. Nothing outside a learner knows of which kind it is:
 :func:`nlpmeta.episodes.evaluate` scores them all alike. Baselines stand in
 :mod:`nlpmeta.learners.baselines`, learners that learn a space in :mod:`nlpmeta.learners.metric`,
-learners that learn where gradient descent starts in :mod:`nlpmeta.learners.gradient`.
+learners that learn where gradient descent starts in :mod:`nlpmeta.learners.gradient`, and learners
+that adapt by reading in :mod:`nlpmeta.learners.in_context`.
 """
 
 from nlpmeta.learners.baselines import FineTune, LogisticRegressionLearner, NearestCentroid
 from nlpmeta.learners.gradient import ANIL, MAML, Classifier, MetaSGD, ProtoMAML, Reptile
+from nlpmeta.learners.in_context import InContext, InContextRegressor
 from nlpmeta.learners.metric import MatchingNet, ProtoNet, RelationNet, RidgeNet
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "MAML",
     "Classifier",
     "FineTune",
+    "InContext",
+    "InContextRegressor",
     "LogisticRegressionLearner",
     "MatchingNet",
     "MetaSGD",

@@ -31,6 +31,7 @@ ORDER = (
         "episodes",
         "class_splits",
         "sinusoid",
+        "in_context_regression",
         "adaptation",
         "meta",
         "heads",
