@@ -3,7 +3,7 @@
 Each function gives :class:`Examples`; :func:`nlpmeta.tables.by_class` groups them, once the texts
 are numbers or vectors, for an :class:`nlpmeta.episodes.EpisodeSampler`. A domain is what the
 classes of one task have in common. Exports ``Examples``, ``families``,
-``languages`` and ``modules``.
+``languages``, ``latin_names`` and ``modules``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from nlpmeta.corpora import docs, names
 
-__all__ = ["Examples", "families", "languages", "modules"]
+__all__ = ["Examples", "families", "languages", "latin_names", "modules"]
 
 
 class Examples(NamedTuple):
@@ -59,7 +59,7 @@ def families(part: str | None = None, most: int | None = None) -> Examples:
     >>> sorted(set(names_.labels))[:3]
     ['city', 'currency', 'day']
     """
-    kept = _latin(part)
+    kept = latin_names(part)
     return _at_most(most, [(r.text, r.family, r.language) for r in kept])
 
 
@@ -85,7 +85,7 @@ def languages(part: str | None = None, most: int | None = None) -> Examples:
     >>> set(languages("test", most=1).domains)
     {''}
     """
-    return _at_most(most, [(r.text, r.language, "") for r in _latin(part)])
+    return _at_most(most, [(r.text, r.language, "") for r in latin_names(part)])
 
 
 def modules(part: str | None = None, least: int = 25, most: int | None = None) -> Examples:
@@ -119,7 +119,28 @@ def modules(part: str | None = None, least: int = 25, most: int | None = None) -
     return _at_most(most, kept)
 
 
-def _latin(part: str | None) -> list[names.Name]:
+def latin_names(part: str | None = None) -> list[names.Name]:
+    """The names in Latin script, without near copies: those of a part, or all.
+
+    Parameters
+    ----------
+    part : str, optional
+        As for :func:`families`.
+
+    Returns
+    -------
+    list of Name
+
+    Raises
+    ------
+    ValueError
+        If the part is not known.
+
+    Examples
+    --------
+    >>> {name.script for name in latin_names("test")}
+    {'Latn'}
+    """
     everything = names.load(near_copies=False)
     latin = {code for code, script in names.main_scripts(everything).items() if script == "Latn"}
     kept = [r for r in everything if r.language in latin and r.script == "Latn"]

@@ -71,7 +71,7 @@ class GPTConfig:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Causal attention, written out: averages of the values, and the weights of the averages.
+    """Attention, causal if not told otherwise: averages of the values, and their weights.
 
     ``softmax(q k^T / sqrt(d)) v``, where a query sees no key after its own place (Vaswani et al.,
     2017). The t queries are the last t of the s places.

@@ -46,14 +46,18 @@ def test_cache_dir_follows_the_environment(monkeypatch):
     assert _cache.cache_dir().name == "nlpmeta"
 
 
-@pytest.mark.filterwarnings("error", "ignore:unclosed <socket:ResourceWarning")
+# A connection that another test was refused may be collected in the middle of these.
+NO_WARNING = pytest.mark.filterwarnings("error", "ignore:unclosed <socket:ResourceWarning")
+
+
+@NO_WARNING
 def test_second_reading_extracts_nothing(folder):
     assert toy(LINES) == LINES
     assert toy(LINES, never) == LINES
     assert [path.name for path in folder.iterdir()] == ["toy.txt"]
 
 
-@pytest.mark.filterwarnings("error", "ignore:unclosed <socket:ResourceWarning")
+@NO_WARNING
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(lines=line_lists)
 def test_lines_come_back_as_they_were(folder, lines):
@@ -90,7 +94,7 @@ def test_damage_is_reported_in_one_line(folder, damaged):
     assert all("\n" not in str(warning.message) for warning in caught)
 
 
-@pytest.mark.filterwarnings("error", "ignore:unclosed <socket:ResourceWarning")
+@NO_WARNING
 def test_an_upgrade_extracts_again(folder):
     toy(["old"], version="1.0")
     assert toy(["new"], version="2.0") == ["new"]

@@ -35,7 +35,7 @@ from nlpmeta.learners import (
 from nlpmeta.meta import meta_train
 from nlpmeta.neural import CharacterCNN, NGramFeatures
 from nlpmeta.pretrained import SHA256, load_encoder
-from nlpmeta.task_sets import Examples, families, languages, modules
+from nlpmeta.task_sets import Examples, families, languages, latin_names, modules
 from nlpmeta.text import Vocabulary, pad
 from nlpmeta.training import fit, minibatches
 
@@ -78,14 +78,9 @@ def data(task: str, view: str = "characters") -> dict[str, dict[str, Tensor]]:
 @cache
 def things() -> dict[str, dict[str, dict[str, Tensor]]]:
     """Names by what they name: the things of the three parts differ, in every language."""
-    found = names.load(near_copies=False)
-    latin = {code for code, script in names.main_scripts(found).items() if script == "Latn"}
     parts: dict[str, dict[str, dict[str, Tensor]]] = {}
     for part in ("train", "validation", "test"):
-        own = [
-            r for r in found
-            if r.language in latin and r.script == "Latn" and names.entity_part(r.english) == part
-        ]  # fmt: skip
+        own = [r for r in latin_names() if names.entity_part(r.english) == part]
         rows = [vocabulary("families").encode(r.text)[: LONGEST["families"]] for r in own]
         x = torch.as_tensor(pad(rows))
         parts[part] = by_class(x, [r.family for r in own], [r.language for r in own])
