@@ -5,7 +5,7 @@ functions as a sequence and as a set, a recurrent network that reads the same, a
 few functions; then readers of names on three draws of the languages, and small language models on
 names in two orders. Each run is kept in ``build/in-context`` when it ends. Results go to
 ``notebooks/data/in-context.json``, the weights of the first sequence and set reader to
-``notebooks/data/in-context.safetensors``; a quarter of an hour on one core.
+``notebooks/data/in-context.safetensors``; twenty minutes on one core.
 """
 
 from __future__ import annotations
