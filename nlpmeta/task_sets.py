@@ -2,21 +2,26 @@
 
 Each function gives :class:`Examples`; :func:`nlpmeta.tables.by_class` groups them, once the texts
 are numbers or vectors, for an :class:`nlpmeta.episodes.EpisodeSampler`. A domain is what the
-classes of one task have in common. Exports ``Examples``, ``families``,
-``languages``, ``latin_names`` and ``modules``.
+classes of one task have in common. Exports ``Examples``, ``blanks``,
+``families``, ``intents``, ``languages``, ``latin_names`` and ``modules``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from nlpmeta.corpora import docs, names
+from nlpmeta.corpora import benchmarks, docs, names
 
-__all__ = ["Examples", "families", "languages", "latin_names", "modules"]
+__all__ = ["Examples", "blanks", "families", "intents", "languages", "latin_names", "modules"]
+
+BLANK = "[BLANK]"
+
+
+INTENTS = {"clinc150": ("train", "validation", "test"), "banking77": ("train", "test")}
 
 
 class Examples(NamedTuple):
@@ -117,6 +122,95 @@ def modules(part: str | None = None, least: int = 25, most: int | None = None) -
     size = Counter(s.module for s in found)
     kept = [(s.text, s.module, s.library) for s in found if size[s.module] >= least]
     return _at_most(most, kept)
+
+
+def intents(name: str, most: int | None = None) -> Examples:
+    """Queries of users: the class is the intent, the domain what the intent is about.
+
+    Few-shot protocols divide intents, not queries, so all parts of a data set are joined. CLINC150
+    has 150 intents in ten domains; its queries without an intent are left out. The 77 intents of
+    BANKING77 are one domain.
+
+    Parameters
+    ----------
+    name : str
+        ``"clinc150"`` or ``"banking77"``; downloaded on the first use, see
+        :mod:`nlpmeta.corpora.benchmarks`.
+    most : int, optional
+        At most so many queries of each intent, drawn with a fixed seed.
+
+    Returns
+    -------
+    Examples
+        Each text once for each intent that it has.
+
+    Raises
+    ------
+    ValueError
+        If the data set is another one, or ``most`` is below 1.
+    RuntimeError
+        If its files cannot be had.
+
+    Examples
+    --------
+    >>> intents("reviews")
+    Traceback (most recent call last):
+    ValueError: name is 'reviews'; choose 'clinc150' or 'banking77'
+    """
+    if name not in INTENTS:
+        raise ValueError(f"name is {name!r}; choose {' or '.join(map(repr, INTENTS))}")
+    found = (query for part in INTENTS[name] for query in benchmarks.load(name, part))
+    return _at_most(most, dict.fromkeys((q.text.strip(), q.label, q.domain) for q in found))
+
+
+def blanks(sentences: Sequence[Sequence[str]], least: int = 20, most: int = 40) -> Examples:
+    """Tasks without labels: the class is the word that was blanked out of a sentence.
+
+    Subset masked language modeling (Bansal et al., 2020): of the sentences that hold a word, the
+    word is replaced by one mark, and has to be told from other words that were blanked out
+    elsewhere. Each sentence serves one word only, the rarest of those that have sentences enough.
+
+    Parameters
+    ----------
+    sentences : sequence of sequences of str
+        Words; those of no letters, and of fewer than three, are never blanked out.
+    least, most : int
+        A word needs so many sentences, and gets at most so many.
+
+    Returns
+    -------
+    Examples
+        Words joined by spaces, in one domain.
+
+    Raises
+    ------
+    ValueError
+        If ``least`` is below 1 or above ``most``, or no word has enough sentences.
+
+    Examples
+    --------
+    >>> found = blanks([["a", "red", "car"], ["a", "red", "hat"]], least=2)
+    >>> found.texts, found.labels
+    (('a [BLANK] car', 'a [BLANK] hat'), ('red', 'red'))
+    """
+    _check("least", least)
+    if most < least:
+        raise ValueError(f"most is {most} and least {least}; give most >= least")
+    held = [
+        {w for w in sentence if len(w) > 2 and w.isalpha()} for sentence in map(tuple, sentences)
+    ]
+    size = Counter(word for words in held for word in words)
+    found: dict[str, list[str]] = {}
+    for words, sentence in zip(held, sentences):
+        wanting = [w for w in words if size[w] >= least and len(found.get(w, ())) < most]
+        if wanting:
+            word = min(wanting, key=lambda w: (size[w], w))
+            text = " ".join(BLANK if w == word else w for w in sentence)
+            found.setdefault(word, []).append(text)
+    rows = [(t, w, "") for w, texts in sorted(found.items()) if len(texts) >= least for t in texts]
+    if not rows:
+        raise ValueError(f"no word has least = {least} sentences of its own; lower it")
+    return _at_most(None, rows)
 
 
 def latin_names(part: str | None = None) -> list[names.Name]:

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from nlpmeta.corpora import docs, names
-from nlpmeta.task_sets import families, languages, modules
+from nlpmeta.corpora import benchmarks, docs, names
+from nlpmeta.task_sets import BLANK, blanks, families, intents, languages, modules
 
 PARTS = ("train", "validation", "test")
 
@@ -50,9 +50,53 @@ def test_small_modules_are_left_out():
     assert set(found.domains) <= set(docs.LIBRARIES)
 
 
+def test_intents_join_the_parts_and_leave_out_what_has_no_intent(tmp_path, monkeypatch):
+    rows = {
+        "train": [("a", "pay"), ("a", "pay"), ("b ", "fly")],
+        "validation": [("c", "pay")],
+        "test": [("d", "fly"), ("a", "fly")],
+    }
+    monkeypatch.setattr(
+        benchmarks,
+        "load",
+        lambda name, part: tuple(benchmarks.Labeled(t, y, f"d-{y}") for t, y in rows[part]),
+    )
+    found = intents("clinc150")
+    assert found.texts == ("a", "b", "c", "d", "a")
+    assert found.labels == ("pay", "fly", "pay", "fly", "fly")
+    assert found.domains == ("d-pay", "d-fly", "d-pay", "d-fly", "d-fly")
+    assert max(Counter(intents("clinc150", most=1).labels).values()) == 1
+
+
+SENTENCES = [
+    ["the", "red", "car"],
+    ["a", "red", "hat", "red"],
+    ["the", "car"],
+    ["the", "12", "red"],
+]
+
+
+def test_the_blanked_word_is_gone_and_each_sentence_serves_once():
+    found = blanks(SENTENCES, least=1, most=2)
+    assert len(found.texts) <= len(SENTENCES)
+    assert max(Counter(found.labels).values()) <= 2
+    for text, label in zip(found.texts, found.labels):
+        assert BLANK in text.split()
+        assert label not in text.split()
+        assert label.isalpha()
+
+
+def test_a_word_with_too_few_sentences_is_not_blanked():
+    assert set(blanks(SENTENCES, least=3, most=9).labels) <= {"the", "red"}
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
+        (lambda: intents("reviews"), "name is 'reviews'"),
+        (lambda: blanks(SENTENCES, least=0), "least is 0"),
+        (lambda: blanks(SENTENCES, least=3, most=2), "most is 2"),
+        (lambda: blanks(SENTENCES, least=9, most=9), "no word has least = 9"),
         (lambda: families("dev"), "part is 'dev'"),
         (lambda: families("test", most=0), "most is 0"),
         (lambda: modules("test", least=0), "least is 0"),

@@ -1,0 +1,80 @@
+"""The study of the chapter "Meta-learning for language": file follows script, splits keep apart."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nlpmeta.corpora import benchmarks, docs, names
+from nlpmeta.pretrained import SHA256
+from tools import meta_nlp_small as small
+from tools import meta_nlp_study as study
+
+DRAWS, FEW = len(study.SEEDS), len(study.FEWER)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return json.loads(study.TARGET.read_text(encoding="utf-8"))
+
+
+def test_the_file_was_made_with_this_recipe(report):
+    assert report["recipe"] == json.loads(json.dumps(study.recipe()))
+    assert report["recipe"]["encoder"] == SHA256
+    assert report["recipe"]["corpora"]["names"] == names.EXPECTED
+    assert report["recipe"]["corpora"]["docs"] == docs.EXPECTED
+
+
+def test_splits_are_those_of_the_literature():
+    for name, sizes in (("clinc150", (50, 50)), ("banking77", (25, 27))):
+        assert len(study.SPLITS[name]) == 5
+        for split in study.SPLITS[name]:
+            train, test = set(split["train"]), set(split["test"])
+            assert (len(train), len(test)) == sizes
+            assert not train & test
+
+
+def test_a_thousand_episodes_and_every_cell(report):
+    assert DRAWS * study.EPISODES >= 1000
+    cells = {f"{n}-{k}" for n, k in study.CELLS}
+    for rows in report["board"].values():
+        for learner in ("class means, encoder", "supervised map", "tuned encoder"):
+            assert cells <= set(rows[learner])
+            assert all(len(rows[learner][c]["means"]) == DRAWS for c in cells)
+
+
+def test_gains_are_differences_of_means(report):
+    for rows in report["board"].values():
+        base = rows["class means, encoder"]
+        for learner in ("prototypical map", "supervised map", "tuned encoder"):
+            for cell in ("5-1", "5-5"):
+                own = rows[learner][cell]
+                expected = np.subtract(own["means"], base[cell]["means"])
+                np.testing.assert_allclose(own["gains"], expected, atol=3e-5)
+
+
+def test_the_pieces_that_have_three_draws_have_them(report):
+    for runs in (*report["words"].values(), report["blanks"], report["shift"]):
+        assert len(runs) == FEW
+    held = report["translation"]["held"]
+    assert all(len(v) == len(held) for v in report["translation"]["chrf"].values())
+
+
+def test_vectors_of_words_see_what_occurs_together():
+    import torch
+
+    counts = torch.tensor([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1], [1, 0, 0, 1]])
+    e = torch.nn.functional.normalize(small.vectors(counts, width=2), dim=-1)
+    assert e[0] @ e[1] > e[0] @ e[2]
+
+
+def test_a_baseline_is_scored_again_as_it_was(report):
+    if not benchmarks.is_present("banking77"):
+        pytest.skip("BANKING77 is not on this machine")
+    counted = study.ngram_split("banking77", 0)
+    learner = study.NearestCentroid(study.same)
+    found = study.scores(learner, counted.test, 0, ((5, 1),))["5-1"]
+    expected = report["board"]["banking77"]["class means, n-grams"]["5-1"]["means"][0]
+    assert np.mean(found["accuracy"]) == pytest.approx(expected, abs=2e-3)
