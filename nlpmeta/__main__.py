@@ -1,6 +1,7 @@
 """The command line: ``python -m nlpmeta doctor`` says whether this machine can compute the book,
 ``python -m nlpmeta data`` extracts the corpora, or with ``--download`` fetches the benchmarks, and
-``python -m nlpmeta fewshot`` tries few-shot learners on labeled texts of your own.
+``python -m nlpmeta fewshot`` tries few-shot learners on labeled texts of your own, and
+``python -m nlpmeta coursework`` releases, collects and grades problem sets.
 
 Versions are read from the installed packages' metadata, and a corpus is imported only when it is
 looked at, so that a missing package is a line of the report and not a traceback.
@@ -55,10 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"fetch a benchmark instead: {', '.join(BENCHMARKS)} or all",
     )
     _add_fewshot(commands)
+    coursework = commands.add_parser("coursework", help="release, collect and grade problem sets")
+    if (sys.argv[1:] if arguments is None else arguments)[:1] == ["coursework"]:
+        importlib.import_module("nlpmeta.coursework.command").add_arguments(coursework)
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "doctor":
             return doctor()
+        if chosen.command == "coursework":
+            return importlib.import_module("nlpmeta.coursework.command").run(chosen)
         if chosen.command == "fewshot":
             return importlib.import_module("nlpmeta.fewshot_command").run(chosen)
         if chosen.download:

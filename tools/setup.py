@@ -87,18 +87,18 @@ def ensure(stamp_name, requirements, what):
     stamp.write_text(fingerprint(inputs))
 
 
-def ensure_browser():
-    """In continuous integration, as root on Debian: install the browser of the page tests."""
-    if any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+def ensure_program(names, package, what, without):
+    """In continuous integration, as root on Debian: install a program that tests need."""
+    if any(map(shutil.which, names)):
         return
     if os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("Installing Chromium for the page tests", flush=True)
+        print("Installing " + package + " for " + what, flush=True)
         environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
         subprocess.run(["apt-get", "update", "-qq"], env=environment, stdout=subprocess.DEVNULL)
-        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL)
     else:
-        print("No Chromium found: the tests that look at pages in a browser will be skipped")
+        print("No " + package + " found: " + without + " will be skipped")
 
 
 def main():
@@ -114,7 +114,11 @@ def main():
     ensure("installed-book", ["requirements.txt"], "the packages of requirements.txt (2 GB)")
     if options.tests:
         ensure("installed-tests", ["requirements-test.txt"], "what the tests need")
-        ensure_browser()
+        browsers = ("chromium", "chromium-browser", "google-chrome")
+        looking = "the tests that look at pages in a browser"
+        ensure_program(browsers, "chromium", "the page tests", looking)
+        grading = "the tests that run submissions in a sandbox"
+        ensure_program(("bwrap",), "bubblewrap", "the grading tests", grading)
 
 
 if __name__ == "__main__":

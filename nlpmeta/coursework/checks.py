@@ -1,8 +1,8 @@
 """What is checked, and how: cases from a secret seed, the right answers, and the comparison.
 
-All of this runs on the lecturer's side. ``Check`` is one thing that a right program does, worth some points;
-``ProblemSet`` collects those of a set, in ``checks/<set>.py`` under the name ``SET``. Exports
-these two, ``make_cases``, ``judge`` and ``agree``.
+All of this runs on the lecturer's side. ``Check`` is one thing that a right program does, worth
+some points; ``ProblemSet`` collects those of a set, in ``checks/<set>.py`` under the name
+``SET``. Exports these two, ``make_cases``, ``judge`` and ``agree``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Case = dict[str, Any]
 
 
 class Check(NamedTuple):
-    """One check: the student's function is called with every case, and all answers must be right."""
+    """One check: the student's function gets every case, and all answers must be right."""
 
     name: str  # what the hidden cell emits under
     task: str  # the check cell that its points belong to
@@ -84,11 +84,12 @@ def judge(check: Check, cases: Sequence[Case], answers: Any) -> str:
     for case, answer in zip(cases, answers):
         if not isinstance(answer, dict) or "value" not in answer:
             return str(answer.get("error", "wrong") if isinstance(answer, dict) else "wrong")[:300]
+        expected = check.expected(**case) if check.expected else None  # an error in here is ours
         try:
             if check.accept is not None:
-                right = check.accept(answer["value"], case) is True
+                right = bool(check.accept(answer["value"], case))
             else:
-                right = agree(answer["value"], check.expected(**case), check.tolerance)
+                right = agree(answer["value"], expected, check.tolerance)
         except Exception:  # an answer of a form that nobody thought of
             right = False
         if not right:

@@ -1,10 +1,11 @@
 """A course folder, and a problem set from its text source.
 
 The folder is nbgrader's: ``source``, ``release``, ``submitted``, ``autograded``, ``feedback`` and
-``gradebook.db``, and beside them ``checks`` with the trusted checks, ``results`` with what came out of the sandbox and
-``secret`` with the seed. A set's source is ``source/<set>/<set>.py`` in jupytext's percent format, where
-``solution="id"``, ``check="id"``, ``rubric="id"`` and ``answer="id" points=8`` after ``# %%`` stand
-for nbgrader's metadata. Exports ``Course``, ``read_source`` and ``split_hidden``.
+``gradebook.db``, and beside them ``checks`` with the trusted checks, ``results`` with what came
+out of the sandbox and ``secret`` with the seed. A set's source is ``source/<set>/<set>.py`` in
+jupytext's percent format, where ``solution="id"``, ``check="id"``, ``rubric="id"`` and
+``answer="id" points=8`` after ``# %%`` stand for nbgrader's metadata. Exports ``Course``,
+``read_source`` and ``split_hidden``.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Course(NamedTuple):
         for root in (self.root, BOOK):
             if (path := root.joinpath(*parts)).is_file():
                 return path
-        sets = sorted({path.stem for root in (self.root, BOOK) for path in root.glob("checks/*.py")})
+        sets = sorted(
+            {path.stem for root in (self.root, BOOK) for path in root.glob("checks/*.py")}
+        )
         raise ValueError(f"there is no {'/'.join(parts)} here; the sets are {', '.join(sets)}")
 
     def source(self, name: str) -> Path:
@@ -81,7 +84,7 @@ class Course(NamedTuple):
         return module.SET
 
     def notebook(self, kind: str, name: str, student: str = ".") -> Path:
-        """Where a notebook of a set lies: kind is source, release, repaired, autograded, feedback."""
+        """Where a notebook of a set lies: kind is source, release, autograded …"""
         return self.root / kind / student / name / f"{name}.ipynb"
 
     def result(self, name: str, student: str) -> Path:

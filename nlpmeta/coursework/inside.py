@@ -1,10 +1,11 @@
 """The program in the sandbox: it runs cells and sends out what they print and emit.
 
 It reads orders from its standard input, one JSON object a line, and answers each with a line on
-its standard output. It knows no right answer, so that there is nothing in here to steal; the cells
-share its process, so that nothing that it says is to be trusted either. Orders: ``limits`` (once, first),
-``run`` (a cell), ``probe`` (a hidden cell with its cases) and ``canary`` (plain sums and sorts,
-whose results the other side knows). Nothing outside the standard library and IPython is imported.
+its standard output. It knows no right answer, so that there is nothing in here to steal; the
+cells share its process, so that nothing that it says is to be trusted either. Orders: ``limits``
+(once, first), ``run`` (a cell), ``probe`` (a hidden cell with its cases) and ``canary`` (plain
+sums and sorts, whose results the other side knows). Nothing outside the standard library and
+IPython is imported.
 """
 
 from __future__ import annotations
@@ -34,17 +35,19 @@ class Tape(io.TextIOBase):
     """A standard output or error that keeps the first characters and drops the rest."""
 
     def __init__(self, name: str, record: list[dict]) -> None:
-        self.name, self.record = name, record
+        self.name, self.record, self.left = name, record, TEXT
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
-        last = self.record[-1] if self.record else {}
-        if last.get("name") != self.name:
-            last = {"output_type": "stream", "name": self.name, "text": ""}
-            self.record.append(last)
-        last["text"] += text[: max(0, TEXT - sum(len(o.get("text", "")) for o in self.record))]
+        if self.left > 0 and text:
+            last = self.record[-1] if self.record else {}
+            if last.get("name") != self.name:
+                last = {"output_type": "stream", "name": self.name, "text": ""}
+                self.record.append(last)
+            last["text"] += text[: self.left]
+            self.left -= len(text)
         return len(text)
 
 
@@ -118,12 +121,15 @@ class Runner:
 
     def __init__(self) -> None:
         self.record: list[dict] = []
-        sys.stdout, sys.stderr = Tape("stdout", self.record), Tape("stderr", self.record)
+        self.tapes = [Tape(name, self.record) for name in ("stdout", "stderr")]
+        sys.stdout, sys.stderr = self.tapes
         self.shell = make_shell(self.record)
 
     def run(self, source: str) -> dict:
         """Run a cell, then give its outputs and in one line what it raised."""
         self.record.clear()
+        for tape in self.tapes:
+            tape.left = TEXT
         result = self.shell.run_cell(source, store_history=True)
         error = result.error_before_exec or result.error_in_exec
         said = f"{type(error).__name__}: {error}"[:500] if error is not None else None

@@ -1,9 +1,9 @@
 """From what a student handed in to a notebook that can be graded: nothing is a silent zero.
 
-The released notebook is the skeleton. Cells are recognized by nbgrader's id, else by the cell's own id,
-else by what they define; what is locked comes from the skeleton, what is the student's from the submission, and
-cells that they added stay where they were. All that had to be mended is noted. Exports ``read``,
-``rebuild`` and ``Unreadable``.
+The released notebook is the skeleton. Cells are recognized by nbgrader's id, else by the cell's
+own id, else by what they define; what is locked comes from the skeleton, what is the student's
+from the submission, and cells that they added stay where they were. All that had to be mended is
+noted. Exports ``read``, ``rebuild`` and ``Unreadable``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
@@ -22,7 +22,16 @@ LARGEST = 20_000_000  # bytes of a notebook
 MOST = 1000  # cells
 
 
-class Unreadable(Exception):  # noqa: N818
+class Handed(NamedTuple):
+    """A cell as it was handed in: its kind, its text, and the two ids that it may still bear."""
+
+    cell_type: str
+    source: str
+    graded: str
+    old: str
+
+
+class Unreadable(Exception):
     """A submission that a person has to look at."""
 
 
@@ -45,13 +54,12 @@ def _linked(path: Path, folder: Path) -> bool:
     return not path.resolve().is_relative_to(folder.resolve())
 
 
-def read(folder: Path, name: str) -> tuple[NotebookNode, list[str]]:
+def read(folder: Path, name: str) -> tuple[list[Handed], list[str]]:
     """Read a submission.
 
     Returns
     -------
-    notebook : NotebookNode
-        Its cells, each with ``cell_type``, ``source`` and ``metadata`` of the right type.
+    cells : list of Handed
     notes : list of str
 
     Raises
@@ -86,10 +94,10 @@ def read(folder: Path, name: str) -> tuple[NotebookNode, list[str]]:
     kernel = kernel.get("kernelspec", {}) if isinstance(kernel, dict) else {}
     if isinstance(kernel, dict) and kernel.get("name", "python3") != "python3":
         notes.append(f"kernel was {str(kernel['name'])[:40]}")
-    return nbformat.v4.new_notebook(cells=cells), notes
+    return cells, notes
 
 
-def _cell(cell: Any) -> NotebookNode | None:
+def _cell(cell: Any) -> Handed | None:
     if not isinstance(cell, dict):
         return None
     source = cell.get("source", cell.get("input", ""))
@@ -98,11 +106,9 @@ def _cell(cell: Any) -> NotebookNode | None:
     if not isinstance(source, str):
         return None
     metadata = cell.get("metadata") if isinstance(cell.get("metadata"), dict) else {}
-    made = _code(source) if cell.get("cell_type") == "code" else _text(source)
-    made["graded"] = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
-    made["graded"] = str(made["graded"].get("grade_id", ""))
-    made["old"] = str(cell.get("id", ""))
-    return made
+    graded = metadata.get("nbgrader") if isinstance(metadata.get("nbgrader"), dict) else {}
+    kind = "code" if cell.get("cell_type") == "code" else "markdown"
+    return Handed(kind, source, str(graded.get("grade_id", "")), str(cell.get("id", "")))
 
 
 def _code(source: str) -> NotebookNode:
@@ -114,7 +120,7 @@ def _text(source: str) -> NotebookNode:
 
 
 def rebuild(
-    submitted: NotebookNode, skeleton: NotebookNode
+    submitted: Sequence[Handed], skeleton: NotebookNode
 ) -> tuple[NotebookNode, list[str], list[str]]:
     """Put the student's cells into the released notebook.
 
@@ -128,12 +134,11 @@ def rebuild(
     """
     notes: list[str] = []
     odd: list[str] = []
-    place = _recognize(submitted.cells, skeleton.cells, notes)
+    place = _recognize(submitted, skeleton.cells, notes)
     own: dict[int, int] = {}  # a cell of the skeleton: the one of the submission that fills it
     after: dict[int, list[int]] = {}  # cells of the student's own, behind which of the skeleton
     last = -1
-    for number, cell in enumerate(submitted.cells):
-        where = place[number]
+    for number, where in enumerate(place):
         if where is not None and where not in own:
             own[where] = number
             last = where
@@ -141,7 +146,7 @@ def rebuild(
         if where is not None:
             task = skeleton.cells[where]["id"]
             if _answers(skeleton.cells[where]):
-                if submitted.cells[own[where]].source == skeleton.cells[where].source:
+                if submitted[own[where]].source == skeleton.cells[where].source:
                     after.setdefault(where, []).append(own[where])
                     own[where] = number
                     continue
@@ -150,12 +155,12 @@ def rebuild(
                 notes.append(f"{task} was copied")
                 continue
         after.setdefault(last, []).append(number)
-    cells = [_extra(submitted.cells[i], i) for i in after.get(-1, [])]
+    cells = [_extra(submitted[i], i) for i in after.get(-1, [])]
     for where, model in enumerate(skeleton.cells):
         cell = nbformat.from_dict(json.loads(json.dumps(model)))
         task = cell["id"]
         if where in own:
-            theirs = submitted.cells[own[where]]
+            theirs = submitted[own[where]]
             if _answers(cell):
                 cell.source = theirs.source
             elif theirs.source.strip() != cell.source.strip() and "nbgrader" in cell.metadata:
@@ -166,7 +171,7 @@ def rebuild(
             odd.append(f"{task} is missing")
         elif "nbgrader" in cell.metadata:
             notes.append(f"{task} was deleted")
-        cells += [cell, *(_extra(submitted.cells[i], i) for i in after.get(where, []))]
+        cells += [cell, *(_extra(submitted[i], i) for i in after.get(where, []))]
     book = nbformat.v4.new_notebook(cells=cells, metadata=skeleton.metadata)
     return book, notes, odd
 
@@ -175,21 +180,21 @@ def _answers(cell: NotebookNode) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get("solution"))
 
 
-def _extra(cell: NotebookNode, number: int) -> NotebookNode:
+def _extra(cell: Handed, number: int) -> NotebookNode:
     made = _code(cell.source) if cell.cell_type == "code" else _text(cell.source)
     made["id"] = f"own-{number:03d}"
     return made
 
 
 def _recognize(
-    theirs: Sequence[NotebookNode], skeleton: Sequence[NotebookNode], notes: list[str]
+    theirs: Sequence[Handed], skeleton: Sequence[NotebookNode], notes: list[str]
 ) -> list[int | None]:
     """For every cell of a submission its place in the skeleton, or None if it is their own."""
     graded = {c.metadata["nbgrader"]["grade_id"]: i for i, c in enumerate(skeleton)
               if "nbgrader" in c.metadata}  # fmt: skip
     ids = {c["id"]: i for i, c in enumerate(skeleton)}
-    place = [graded.get(cell["graded"], ids.get(cell["old"])) for cell in theirs]
-    if any(cell["graded"] not in graded for cell, p in zip(theirs, place) if p in graded.values()):
+    place = [graded.get(cell.graded, ids.get(cell.old)) for cell in theirs]
+    if any(cell.graded not in graded for cell, p in zip(theirs, place) if p in graded.values()):
         notes.append("nbgrader's metadata were gone")
     free = [i for i in range(len(skeleton)) if i not in place]
     lost = 0
@@ -203,7 +208,7 @@ def _recognize(
     return place
 
 
-def _alike(cell: NotebookNode, skeleton: Sequence[NotebookNode], free: list[int]) -> int | None:
+def _alike(cell: Handed, skeleton: Sequence[NotebookNode], free: list[int]) -> int | None:
     """The free cell of the skeleton that a cell was, by its text or by what it defines."""
     for i in free:
         if skeleton[i].source.strip() == cell.source.strip():
@@ -220,7 +225,7 @@ def _alike(cell: NotebookNode, skeleton: Sequence[NotebookNode], free: list[int]
     return None
 
 
-def _defined(cell: NotebookNode) -> set[str]:
+def _defined(cell: Handed | NotebookNode) -> set[str]:
     if cell.cell_type != "code":
         return set()
     try:

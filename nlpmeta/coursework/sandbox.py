@@ -1,9 +1,9 @@
 """The walls: one process for each submission, inside bubblewrap, with limits.
 
-bubblewrap (Larsson et al.) gives it a file system that holds the Python environment, this package and the corpora,
-read-only, and an empty temporary folder; no network; and a process space of its own, so that all
-that it started ends with it. Time, memory, processes and output are watched from outside. Exports
-``Sandbox``, ``Limits``, ``Ended`` and ``why_not``.
+bubblewrap (Larsson et al.) gives it a file system that holds the Python environment, this package
+and the corpora, read-only, and an empty temporary folder; no network; and a process space of its
+own, so that all that it started ends with it. Time, memory, processes and output are watched from
+outside. Exports ``Sandbox``, ``Limits``, ``Ended`` and ``why_not``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Limits(NamedTuple):
         }
 
 
-class Ended(Exception):  # noqa: N818
+class Ended(Exception):
     """The process in the sandbox is gone: ``why`` is time, memory, processes, output or exit."""
 
     def __init__(self, why: str, said: str) -> None:

@@ -37,7 +37,7 @@ ORDER = (
         "heads",
         "learners",
     ),
-    *("plotting", "fewshot", "fewshot_command", "__main__"),
+    *("plotting", "fewshot", "fewshot_command", "coursework", "__main__"),
 )
 WITHOUT_TORCH = ORDER[: ORDER.index("synthetic")]
 

@@ -1,0 +1,61 @@
+"""Known wrong answers: for every set, edits of its solutions with the one check each must fail.
+
+Answers of different tasks that do not use each other are tried in one run: ``RUNS`` of a set is a
+list of runs, and each maps a cell to an edit, as (old text, new text, the checks that fail).
+"""
+
+from __future__ import annotations
+
+# A fit that does not use the gradient of the task before, so that this may be wrong alone.
+ALONE = (
+    "gradient(theta, x, y, l2).ravel()",
+    "(x.T @ (np.exp(log_softmax(x @ theta)) - np.eye(classes)[y])\n"
+    "            + l2 * np.vstack([theta[:-1], 0 * theta[-1:]])).ravel()",
+    set(),
+)
+RUNS: dict[str, list[dict[str, tuple[str, str, set[str]]]]] = {
+    "maximum-entropy": [
+        {
+            "die": ("low, high = -60.0", "low, high = 0.0", {"die-below"}),
+            "features": ("x[i, place[word]] = 1", "x[i, place[word]] += 1", {"features-binary"}),
+            "gradient": ("    pull[-1] = 0\n", "", {"gradient-bias"}),
+            "fit": ALONE,
+        },
+        {
+            "die": ("sides + 1)\n", "7)\n", {"die-sides"}),
+            "features": ("text.lower().translate(table)", "text.lower()", {"features-signs"}),
+            "gradient": ("x.T @ p", "x.T @ p / len(y)", {"gradient-sum"}),
+            "fit": ALONE,
+        },
+        {
+            "softmax": (
+                "scores = scores - scores.max(axis=1, keepdims=True)",
+                "scores = scores - scores.max()",
+                {"softmax-large"},
+            ),
+            "features": ("            if word in place:\n    ", "", {"features-empty"}),
+            "fit": (
+                "(x, y, classes, l2):\n",
+                "(x, y, classes, l2):\n    l2 = 0\n",
+                {"fit-penalty"},
+            ),
+        },
+        {
+            "softmax": (
+                "return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))",
+                "p = np.exp(scores)\n    p /= p.sum(axis=1, keepdims=True)\n"
+                "    return np.log(np.maximum(p, 1e-300))",
+                {"softmax-tiny"},
+            ),
+        },
+    ],
+}
+
+# Honest partial answers: the tasks that were answered, and the points that they get.
+PARTIAL: dict[str, list[tuple[set[str], float]]] = {
+    "maximum-entropy": [
+        ({"die"}, 6.0),
+        ({"softmax", "features"}, 12.0),
+        ({"softmax", "gradient", "fit"}, 18.0),
+    ],
+}
