@@ -49,6 +49,57 @@ RUNS: dict[str, list[dict[str, tuple[str, str, set[str]]]]] = {
             ),
         },
     ],
+    "metric-learning": [
+        {
+            "episode": ("counts >= k_shot + n_query", "counts >= 0", {"episode-small"}),
+            "prototypes": (
+                "z[np.asarray(y) == k].mean(axis=0)",
+                "z[np.sort(y) == k].mean(axis=0)",
+                {"prototypes-order"},
+            ),
+            "scores": ("y].mean()", "y].sum()", {"loss-mean"}),
+            "interval": ("ddof=1", "ddof=0", {"interval-width"}),
+        },
+        {
+            "episode": (
+                "np.array(rows)[:, k_shot:]",
+                "np.array(rows)[:, :n_query]",
+                {"episode-disjoint"},
+            ),
+            "prototypes": (
+                ".mean(axis=0) for",
+                ".sum(axis=0) * n_way / len(y) for",
+                {"prototypes-unequal"},
+            ),
+            "scores": (
+                "    scores = scores - scores.max(axis=1, keepdims=True)\n",
+                "",
+                {"loss-far"},
+            ),
+            "interval": ("values.mean()", "np.median(values)", {"interval-mean"}),
+        },
+        {
+            "episode": (
+                "chosen = rng",
+                "rng = np.random.default_rng(7)\n    chosen = rng",
+                {"episode-varied"},
+            ),
+            "prototypes": (
+                "z[np.asarray(y) == k].mean(axis=0) for",
+                "z[np.asarray(y) == k].sum(axis=0) / max(2, list(y).count(k)) for",
+                {"prototypes-one"},
+            ),
+            "scores": (".sum(axis=2)", ".max(axis=2)", {"scores-distance"}),
+        },
+        {
+            "episode": ("[:, k_shot:]", "[::-1, k_shot:]", {"episode-classes"}),
+            "scores": (
+                "    return -log_p",
+                "    log_p = np.maximum(log_p, -700)\n    return -log_p",
+                {"loss-wrong"},
+            ),
+        },
+    ],
 }
 
 # Honest partial answers: the tasks that were answered, and the points that they get.
@@ -57,5 +108,10 @@ PARTIAL: dict[str, list[tuple[set[str], float]]] = {
         ({"die"}, 6.0),
         ({"softmax", "features"}, 12.0),
         ({"softmax", "gradient", "fit"}, 18.0),
+    ],
+    "metric-learning": [
+        ({"episode"}, 8.0),
+        ({"prototypes", "interval"}, 10.0),
+        ({"episode", "scores"}, 18.0),
     ],
 }
