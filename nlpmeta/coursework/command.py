@@ -77,17 +77,18 @@ def _gradebook():
     return importlib.import_module("nlpmeta.coursework.gradebook")
 
 
-def _warm(problems) -> None:
+def warm(problems) -> None:
     """Extract the corpora of a set, which the sandbox may only read."""
     for corpus in problems.corpora:
-        importlib.import_module(f"nlpmeta.corpora.{corpus}").load()
+        module, _, own = corpus.partition(".")
+        getattr(importlib.import_module(f"nlpmeta.corpora.{module}"), own or "load")()
 
 
 def _release(course: Course, chosen: argparse.Namespace) -> int:
     name, trust = chosen.set, chosen.trust_submissions
     _gradebook().make_release(course, name)
     template = Template.of(course, name)
-    _warm(template.problems)
+    warm(template.problems)
     for kind, right in (("source", True), ("release", False)):
         with tempfile.TemporaryDirectory() as folder:
             shutil.copy(course.notebook(kind, name), folder)
@@ -117,7 +118,7 @@ def _collect(course: Course, chosen: argparse.Namespace) -> int:
 def _grade(course: Course, chosen: argparse.Namespace) -> int:
     name, gradebook = chosen.set, _gradebook()
     template = Template.of(course, name)
-    _warm(template.problems)
+    warm(template.problems)
     students = course.students(name)
     bad = 0
     with ThreadPoolExecutor(max(1, chosen.jobs)) as pool:

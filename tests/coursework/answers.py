@@ -100,6 +100,59 @@ RUNS: dict[str, list[dict[str, tuple[str, str, set[str]]]]] = {
             ),
         },
     ],
+    "graphical-models": [
+        {
+            "estimate": (
+                "    for x, y in zip(xs, ys):\n        start",
+                "    for before, after in zip(ys, ys[1:]):\n"
+                "        transition[before[-1], after[0]] += 1\n"
+                "    for x, y in zip(xs, ys):\n        start",
+                {"estimate-boundaries"},
+            ),
+            "forward": (
+                "    for symbol in x[1:]:\n"
+                "        alpha = logsumexp(alpha[:, None] + a, axis=0) + b[:, symbol]\n"
+                "    return logsumexp(alpha)",
+                "    p = np.exp(alpha)\n    for symbol in x[1:]:\n"
+                "        p = (p @ transition) * emission[:, symbol]\n"
+                "    with np.errstate(divide='ignore'):\n        return np.log(p.sum())",
+                {"forward-long"},
+            ),
+            "paths": (
+                "    path = [int(best.argmax())]",
+                "    path = [int(best.argmax() if len(x) > 1 else emission[:, x[0]].argmin())]",
+                {"viterbi-one"},
+            ),
+            "crf": ("alpha[:, None] + pairwise,", "alpha[:, None] + pairwise.T,", {"crf-value"}),
+        },
+        {
+            "estimate": (
+                "start = np.full(n_states, float(add))",
+                "start = np.zeros(n_states)",
+                {"estimate-smoothing"},
+            ),
+            "forward": ("np.log(emission)", "np.log(emission + 1e-12)", {"forward-zeros"}),
+            "paths": (
+                "    gamma = np.array(alpha) + np.array(beta[::-1])\n"
+                "    return np.exp(gamma - logsumexp(gamma, axis=1, keepdims=True))",
+                "    gamma = np.exp(np.array(alpha)) * np.exp(np.array(beta[::-1]))\n"
+                "    return gamma / gamma.sum(axis=1, keepdims=True)",
+                {"posteriors-long"},
+            ),
+            "crf": (
+                "    return score - logsumexp(alpha)",
+                "    return score - np.log(np.exp(alpha).sum())",
+                {"crf-large"},
+            ),
+        },
+        {
+            "paths": (
+                "best = through.max(axis=0) + b[:, symbol]",
+                "best = np.log(np.exp(through.max(axis=0) + b[:, symbol]))",
+                {"viterbi-long"},
+            ),
+        },
+    ],
 }
 
 # Honest partial answers: the tasks that were answered, and the points that they get.
@@ -113,5 +166,10 @@ PARTIAL: dict[str, list[tuple[set[str], float]]] = {
         ({"episode"}, 8.0),
         ({"prototypes", "interval"}, 10.0),
         ({"episode", "scores"}, 18.0),
+    ],
+    "graphical-models": [
+        ({"estimate"}, 6.0),
+        ({"forward", "crf"}, 12.0),
+        ({"estimate", "paths"}, 16.0),
     ],
 }

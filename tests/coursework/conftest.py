@@ -34,12 +34,14 @@ def course(tmp_path_factory) -> Course:
 @pytest.fixture(scope="session")
 def templates(course) -> Callable[[str], Template]:
     """Release a set, once, and give what submissions are held against."""
+    from nlpmeta.coursework.command import warm
     from nlpmeta.coursework.gradebook import make_release
 
     made: dict[str, Template] = {}
 
     def template(name: str) -> Template:
         if name not in made:
+            warm(course.checks(name))
             make_release(course, name)
             made[name] = Template.of(course, name)
         return made[name]
