@@ -153,6 +153,28 @@ RUNS: dict[str, list[dict[str, tuple[str, str, set[str]]]]] = {
             ),
         },
     ],
+    "language-models": [
+        {
+            "bigram": ("    p[totals[:, 0] == 0] = continuation\n", "", {"bigram-unseen"}),
+            "bits": ("/ len(text))", "/ len(log_probabilities))", {"bits-words"}),
+            "attention": ("    if causal:\n", "    if False:\n", {"attention-causal"}),
+            "next": ("/ temperature", "* temperature", {"next-temperature"}),
+        },
+        {
+            "bigram": (
+                "    seen = counts",
+                "    discount = 0.75\n    seen = counts",
+                {"bigram-discount"},
+            ),
+            "bits": ("len(text)", "len(text.encode())", {"bits-unicode"}),
+            "attention": (" / np.sqrt(q.shape[1])", "", {"attention-scale"}),
+            "next": ("[-top]", "[-len(scores)]", {"next-top"}),
+        },
+        {
+            "attention": ("    s = s - s.max(axis=1, keepdims=True)\n", "", {"attention-large"}),
+            "next": ("scores - scores.max()", "scores", {"next-large"}),
+        },
+    ],
 }
 
 # Honest partial answers: the tasks that were answered, and the points that they get.
@@ -171,5 +193,10 @@ PARTIAL: dict[str, list[tuple[set[str], float]]] = {
         ({"estimate"}, 6.0),
         ({"forward", "crf"}, 12.0),
         ({"estimate", "paths"}, 16.0),
+    ],
+    "language-models": [
+        ({"bits"}, 4.0),
+        ({"bigram", "next"}, 12.0),
+        ({"bits", "attention"}, 14.0),
     ],
 }
