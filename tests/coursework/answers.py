@@ -175,6 +175,23 @@ RUNS: dict[str, list[dict[str, tuple[str, str, set[str]]]]] = {
             "next": ("scores - scores.max()", "scores", {"next-large"}),
         },
     ],
+    "transfer-compression": [
+        {
+            "prune": ("np.abs(w)", "w", {"prune-signs"}),
+            "quantize": ("    step = np.where(step == 0, 1, step)\n", "", {"quantize-zeros"}),
+            "rank": ("alpha / len(a) * ", "", {"lora-scale"}),
+            "teacher": ("temperature**2 * ", "", {"teacher-temperature"}),
+        },
+        {
+            "prune": (
+                "kept = w.copy()\n    order = np.argsort(np.abs(w)",
+                "kept = w\n    order = np.argsort(np.abs(w)",
+                {"prune-copy"},
+            ),
+            "quantize": ("(2 ** (bits - 1) - 1)", "127", {"quantize-bits"}),
+            "teacher": ("        s = s - s.max(axis=1, keepdims=True)\n", "", {"teacher-large"}),
+        },
+    ],
 }
 
 # Honest partial answers: the tasks that were answered, and the points that they get.
@@ -198,5 +215,10 @@ PARTIAL: dict[str, list[tuple[set[str], float]]] = {
         ({"bits"}, 4.0),
         ({"bigram", "next"}, 12.0),
         ({"bits", "attention"}, 14.0),
+    ],
+    "transfer-compression": [
+        ({"prune"}, 6.0),
+        ({"quantize", "teacher"}, 12.0),
+        ({"rank", "prune"}, 14.0),
     ],
 }
