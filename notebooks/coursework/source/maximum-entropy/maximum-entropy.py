@@ -166,6 +166,8 @@ emit("gradient-bias", lambda theta, x, y, l2: gradient(np.array(theta), np.array
 #
 # Write `fit(x, y, classes, l2)`: the weights, of shape `(d, classes)`, at which no entry of the gradient is larger than $10^{-4}$. Any method will
 # do; `scipy.optimize` is allowed, and so is gradient descent with a step that cannot be too long.
+#
+# The check below files reviews of eight kinds after some thirty short ones of each. Words alone do not get far with so few: expect nearly one in five to be right, where chance is one in eight.
 
 # %% solution="fit"
 def fit(x, y, classes, l2):
