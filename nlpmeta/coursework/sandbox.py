@@ -84,6 +84,8 @@ def _walls(limits: Limits) -> list[str]:
     command += ["--cap-drop", "ALL", "--hostname", "sandbox"]
     if os.geteuid() == 0:  # inside it is nobody in particular
         command += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+    # First of all, so that it does not hide an environment that lies in the machine's own /tmp.
+    command += ["--size", str(limits.files), "--tmpfs", "/tmp", "--dir", "/tmp/work"]
     seen = set()
     for path in (*SYSTEM, *SETTINGS, sys.base_prefix, sys.prefix):
         if os.path.exists(path) and path not in seen:
@@ -96,7 +98,6 @@ def _walls(limits: Limits) -> list[str]:
     if cache_dir().is_dir():
         command += ["--ro-bind", str(cache_dir()), DATA]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    command += ["--size", str(limits.files), "--tmpfs", "/tmp", "--dir", "/tmp/work"]
     for fonts in FONTS.glob("fontlist-*.json"):  # or every run looks for fonts, for three seconds
         command += ["--ro-bind", str(fonts), f"/tmp/matplotlib/{fonts.name}"]
     command += ["--remount-ro", "/", "--chdir", "/tmp/work"]

@@ -145,7 +145,7 @@ def test_a_set_whose_solution_is_wrong_is_not_released(walls, tmp_path, capsys):
     assert not list(tmp_path.glob("release/*/*.ipynb"))
 
 
-def test_an_unknown_set_is_named(tmp_path, capsys):
+def test_an_unknown_set_is_named(walls, tmp_path, capsys):
     for name in ("nothing", "../x"):
         assert main(["coursework", "release", name, "--course-dir", str(tmp_path)]) == 1
         assert "Stopped" in capsys.readouterr().err
