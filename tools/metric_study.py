@@ -141,10 +141,10 @@ def scores(
         }
 
 
-def kept(name: str, run: Callable[[], object]) -> object:
+def kept(name: str, run: Callable[[], object], work: Path = WORK) -> object:
     """What a run gave; if it was made before, as it was."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    path = WORK / f"{name.replace(' ', '-')}.json"
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / f"{name.replace(' ', '-')}.json"
     if not path.exists():
         start = time.perf_counter()
         found = run()
@@ -224,9 +224,8 @@ def cosine(seed: int, temperature: float) -> dict[str, list[float]]:
     return scores(model, part, seed)
 
 
-def supervised(seed: int) -> dict[str, list[float]]:
+def pooled_encoder(part: Split, seed: int, lr: float) -> CharacterCNN:
     """The same network and as many names, but one classifier of all families with fixed labels."""
-    part, lr = split("families", seed), chosen("prototypical")[0]
     labels = sorted({label for own in part.train.values() for label in own})
     pairs = [(labels.index(c), x) for own in part.train.values() for c, x in own.items()]
     x = torch.cat([rows for _, rows in pairs])
@@ -241,6 +240,12 @@ def supervised(seed: int) -> dict[str, list[float]]:
         steps=NAMES_READ // 240,
         lr=lr,
     )
+    return encoder
+
+
+def supervised(seed: int) -> dict[str, list[float]]:
+    part = split("families", seed)
+    encoder = pooled_encoder(part, seed, chosen("prototypical")[0])
     return {
         "as it is": scores(ProtoNet(encoder), part, seed),
         "length 1": scores(NearestCentroid(Normalized(encoder)), part, seed),
