@@ -218,7 +218,7 @@ def fewer_steps(kind: str, seed: int, steps: int) -> dict[str, list[float]]:
 
 
 class FixedLabels(EpisodeSampler):
-    """Tasks in which a family has the same label always, if ``rows`` is in order."""
+    """Tasks of five families in which a family always has the same label, unless shuffled."""
 
     def __init__(self, data: dict, k_shot: int, seed: int, shuffled: bool) -> None:
         super().__init__(data, same.N_WAY, k_shot, same.N_QUERY, seed)
