@@ -22,7 +22,7 @@ from typing import TypeVar
 import nlpmeta
 
 CORPORA = ("names", "docs", "docs.lines", "reviews")
-BENCHMARKS = ("clinc150", "banking77", "tinyshakespeare", "ud_english_ewt")
+BENCHMARKS = ("clinc150", "banking77", "tinyshakespeare", "ud_english_ewt", "intent_splits")
 NEEDED_DISK = 200e6  # bytes: the three corpora and the four benchmarks take less than half
 NEEDED_MEMORY = 4e9  # bytes: the largest lab
 REINSTALL = "run `pip install -r requirements.txt`, which has the versions of the book"

@@ -15,6 +15,11 @@ from tools import meta_nlp_study as study
 DRAWS, FEW = len(study.SEEDS), len(study.FEWER)
 
 
+def need(name):
+    if not benchmarks.is_present(name):
+        pytest.skip(f"{name} is not on this machine")
+
+
 @pytest.fixture(scope="module")
 def report():
     return json.loads(study.TARGET.read_text(encoding="utf-8"))
@@ -27,13 +32,15 @@ def test_the_file_was_made_with_this_recipe(report):
     assert report["recipe"]["corpora"]["docs"] == docs.EXPECTED
 
 
-def test_splits_are_those_of_the_literature():
+def test_splits_are_those_of_the_literature(report):
+    need("intent_splits")
     for name, sizes in (("clinc150", (50, 50)), ("banking77", (25, 27))):
-        assert len(study.SPLITS[name]) == 5
-        for split in study.SPLITS[name]:
-            train, test = set(split["train"]), set(split["test"])
-            assert (len(train), len(test)) == sizes
-            assert not train & test
+        splits = study.class_splits(name)
+        assert report["classes"][name] == [list(sizes)] * 5
+        assert len(splits) == 5
+        for split in splits:
+            assert (len(split.train), len(split.test)) == sizes
+            assert not split.train & split.test
 
 
 def test_a_thousand_episodes_and_every_cell(report):
@@ -71,8 +78,8 @@ def test_vectors_of_words_see_what_occurs_together():
 
 
 def test_a_baseline_is_scored_again_as_it_was(report):
-    if not benchmarks.is_present("banking77"):
-        pytest.skip("BANKING77 is not on this machine")
+    need("banking77")
+    need("intent_splits")
     counted = study.ngram_split("banking77", 0)
     learner = study.NearestCentroid(study.same)
     found = study.scores(learner, counted.test, 0, ((5, 1),))["5-1"]

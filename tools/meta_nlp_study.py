@@ -48,7 +48,6 @@ from tools import meta_nlp_small as small
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/meta-nlp.json", ROOT / "build/meta-nlp"
-SPLITS = json.loads((ROOT / "notebooks/data/intent-splits.json").read_text(encoding="utf-8"))
 NAMES = ("clinc150", "banking77")
 SEEDS, FEWER = range(5), range(3)
 N_QUERY, MOST = 5, 60  # queries of a class in a task; of a test class in all
@@ -63,6 +62,11 @@ WAYS_TO_TUNE = ("episodes", "classifier")
 
 def same(x: Tensor) -> Tensor:
     return x
+
+
+@cache
+def class_splits(name: str) -> tuple[benchmarks.ClassSplit, ...]:
+    return benchmarks.load("intent_splits", name)
 
 
 @cache
@@ -83,8 +87,7 @@ def frozen(name: str) -> Tensor:
 @cache
 def parts(name: str, seed: int) -> dict[str, np.ndarray]:
     """Rows of a data set by part; of a class to be tested on at most so many."""
-    listed = SPLITS[name][seed]
-    known = {"train": set(listed["train"]), "test": set(listed["test"])}
+    known = class_splits(name)[seed]._asdict()
     known["validation"] = set(examples(name).labels) - known["train"] - known["test"]
     labels = np.array(examples(name).labels)
     found = {part: [] for part in known}
@@ -392,7 +395,7 @@ def word_pieces(name: str, seed: int) -> dict:
     """Weights of words on the classes of a split, at most so many queries of each class."""
     found, own = examples(name), parts(name, seed)
     labels = np.array(found.labels)
-    train = [np.flatnonzero(labels == c)[:MOST] for c in SPLITS[name][seed]["train"]]
+    train = [np.flatnonzero(labels == c)[:MOST] for c in sorted(class_splits(name)[seed].train)]
     return small.signatures(found, np.concatenate(train), own["test"], seed)
 
 
@@ -442,7 +445,7 @@ def recipe() -> dict[str, object]:
         "command": "python -m tools.meta_nlp_study",
         "corpora": {"names": names.EXPECTED, "docs": docs.EXPECTED, **sources},
         "encoder": SHA256,
-        "splits": SPLITS["source"],
+        "splits": benchmarks.SOURCES["intent_splits"].files,
         "episodes": EPISODES,
         "all ways": ALL_WAYS,
         "n_query": N_QUERY,
@@ -496,6 +499,9 @@ def summary() -> dict[str, object]:
     tried = {f"{h} {r:g}": kept(f"rate-{h}-{r:g}") for h in WAYS_TO_TUNE for r in RATES}
     return {
         "recipe": recipe(),
+        "classes": {
+            name: [[len(s.train), len(s.test)] for s in class_splits(name)] for name in NAMES
+        },
         "tried": kept("choose-banking77"),
         "tuned tried": {
             k: {"validation": v["validation"], "seconds": v["seconds"]} for k, v in tried.items()

@@ -1,10 +1,12 @@
-"""Four public data sets, fetched on request at fixed commits and checked by sha256.
+"""Public data sets, fetched on request at fixed commits and checked by sha256.
 
-CLINC150 and BANKING77 (intents of short queries), Tiny Shakespeare (one long text) and the English
-Web Treebank of Universal Dependencies (words with their parts of speech). ``load`` downloads what
-it needs once into the cache folder; the environment variable ``NLPMETA_MIRROR`` names a local
-folder to read instead, laid out as ``<mirror>/<data set>/<file>``. Exports ``load``, ``fetch``,
-``is_present``, ``parse_conllu``, ``Labeled``, ``Source``, ``SOURCES`` and ``PARTS``.
+CLINC150 and BANKING77 (intents of short queries), Tiny Shakespeare (one long text), the English
+Web Treebank of Universal Dependencies (words with their parts of speech), and the class splits in
+which few-shot results on the two sets of intents are published. ``load`` downloads what it needs
+once into the cache folder; the environment variable ``NLPMETA_MIRROR`` names a local folder to
+read instead, laid out as ``<mirror>/<data set>/<file>``. Exports ``load``, ``fetch``,
+``is_present``, ``parse_conllu``, ``Labeled``, ``ClassSplit``, ``Source``, ``SOURCES`` and
+``PARTS``.
 """
 
 import csv
@@ -19,6 +21,7 @@ from typing import NamedTuple
 
 from nlpmeta.corpora._cache import cache_dir
 
+SPLIT = ("train", "test")  # of classes; the others are for validation
 HOST = "https://raw.githubusercontent.com"
 
 
@@ -28,6 +31,13 @@ class Labeled(NamedTuple):
     text: str
     label: str
     domain: str
+
+
+class ClassSplit(NamedTuple):
+    """Intents to learn from and intents to be tested on; all others are for validation."""
+
+    train: frozenset[str]
+    test: frozenset[str]
 
 
 class Source(NamedTuple):
@@ -85,6 +95,45 @@ SOURCES = {
             ),
         },
     ),
+    "intent_splits": Source(
+        repository="tdopierre/ProtAugment",
+        commit="6352ababa740133708daed815666b5bf39850d98",
+        folder="data/",
+        license="none stated",
+        files=dict(
+            zip(
+                (
+                    f"{folder}/few_shot/{number:02d}/labels.{part}.txt"
+                    for folder in ("OOS", "BANKING77")
+                    for number in range(1, 6)
+                    for part in SPLIT
+                ),
+                (
+                    "09d3937c82290d220fd8e7d7c869b67d925a8b553152a038d0bd5951433ddd61",
+                    "2e15b8d0bcca648a3e548021397b5d8ae7a470d7d6547bb8f937d01e32359e7e",
+                    "0fe33ab45d013ce1ecbc5acc812d87ec2418f64e02f0febd7bf6b3840491b5a7",
+                    "0294cb823c614db59c17a1158d94cf219fc7f3ede7d198aef57e0f4287819ae1",
+                    "4ac4510e248f0ddce70f0e0cdd7ad96bad4bd5298520ba8f239ebae0243795c6",
+                    "60a0db222f9f874ba73b1ea738af7a8e33d208ec1ea6e1a5356f27f88e8286e4",
+                    "fc0d816b030f1b164a5b3e551dc9aaeb9310b72245c7a4f0648e73497facf574",
+                    "0bcfc4eea6844dcb0cb93065dff0555f34d99d33dea372a8c9bedd734ad41184",
+                    "27e241d0bf313a6f891c1e2130aef7b70cee965151c9bca0a997c5fcef5589fc",
+                    "5c51ecfb7cd468cbc68a788e58136c70f135681dab70c6c03f3288220dd3c77e",
+                    "24c65da022d4b08284576a486b40184ee289ce743adf31cfcb4f455c57d4d2a6",
+                    "49f28d5d8407026f65e8695f6ed4f5197f8bc01d472b409b13c05e001fa1cff3",
+                    "9f46fe71d7458846d12332f6d5ca08ab90fea22ba265c0cd764979e20bcd8657",
+                    "b4e88a349d35188ab969cb58d774528574403f8e8545761c366f9a17a934c644",
+                    "e4c304f1e05b5c103d77e584501af0c89399bebc3488eca6e213c4c205113ee3",
+                    "6e9a900c934ffbf099708fb02ccae92dce027c7ab6c4867668aee2b070307cf5",
+                    "2babffff35ec25c9385b51122fcd90f39d86fbd457e43e0b4bdd275d2e2e0178",
+                    "cc33a69762dcbb6b600843771a3c4167096cc9ae4bfdfa4a8827cc2e8e9cac79",
+                    "21c00659254cd525e1f21ce775b17da1823471d4870cfdec5860e050bb3c696e",
+                    "2a00100b5fa1131a1c573489be6bc268fe49c00d8e090d1dea450cf3d56f7ff3",
+                ),
+                strict=True,
+            )
+        ),
+    ),
 }
 
 # The parts of each data set, and what its own files call them.
@@ -104,22 +153,26 @@ PARTS = {
         "validation": "en_ewt-ud-dev.conllu",
         "test": "en_ewt-ud-test.conllu",
     },
+    "intent_splits": {"clinc150": "OOS", "banking77": "BANKING77"},
 }
 
 Sentence = tuple[tuple[str, str], ...]
+Loaded = tuple[Labeled, ...] | str | tuple[Sentence, ...] | tuple[ClassSplit, ...]
 
 
-def load(name: str, part: str = "train") -> tuple[Labeled, ...] | str | tuple[Sentence, ...]:
+def load(name: str, part: str = "train") -> Loaded:
     """Return one part of a data set, downloading its files if they are not there yet.
 
     Parameters
     ----------
     name : str
-        ``"clinc150"``, ``"banking77"``, ``"tinyshakespeare"`` or ``"ud_english_ewt"``.
+        ``"clinc150"``, ``"banking77"``, ``"tinyshakespeare"``, ``"ud_english_ewt"`` or
+        ``"intent_splits"``.
     part : str
         ``"train"``, ``"validation"`` or ``"test"`` (BANKING77 has no validation part). CLINC150
         keeps its queries that fit no intent apart, as ``"oos_train"``, ``"oos_validation"`` and
-        ``"oos_test"``; their label and domain are ``"oos"``.
+        ``"oos_test"``; their label and domain are ``"oos"``. The splits of intents have the parts
+        ``"clinc150"`` and ``"banking77"``.
 
     Returns
     -------
@@ -129,6 +182,8 @@ def load(name: str, part: str = "train") -> tuple[Labeled, ...] | str | tuple[Se
         For Tiny Shakespeare: its first 90 percent of characters, the next 5 or the last 5.
     tuple of tuple of (str, str)
         For the treebank: sentences of words, each with its universal part of speech.
+    tuple of ClassSplit
+        For the splits of intents: the five of Dopierre et al. (2021).
 
     Raises
     ------
@@ -154,6 +209,10 @@ def load(name: str, part: str = "train") -> tuple[Labeled, ...] | str | tuple[Se
         text = fetch(name, "input.txt").read_bytes().decode()
         start, end = (len(text) * percent // 100 for percent in own)
         return text[start:end]
+    if name == "intent_splits":
+        folders = [f"{own}/few_shot/{number:02d}/labels" for number in range(1, 6)]
+        read = [[fetch(name, f"{f}.{p}.txt").read_text("utf-8") for p in SPLIT] for f in folders]
+        return tuple(ClassSplit(*(frozenset(text.split()) for text in texts)) for texts in read)
     return parse_conllu(fetch(name, own).read_bytes().decode().split("\n"))
 
 
