@@ -81,6 +81,12 @@ def of_higher(net, support, query, **inner):
 # --- against others -------------------------------------------------------------------------------
 
 
+@pytest.mark.parity(
+    "adaptation",
+    "`meta_loss`, gradient of second order",
+    "`higher`; a loop written out; central differences",
+    "`1e-10`; `1e-10`; `1e-6`",
+)
 @pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_meta_gradient_equals_that_of_higher(steps, seed):
@@ -90,6 +96,7 @@ def test_the_meta_gradient_equals_that_of_higher(steps, seed):
     assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("steps", [0, 1, 4])
 def test_the_gradient_of_all_tasks_at_once_equals_that_of_a_loop(steps, first_order):
@@ -99,6 +106,7 @@ def test_the_gradient_of_all_tasks_at_once_equals_that_of_a_loop(steps, first_or
     assert torch.allclose(ours, of_loop(net, support, query, **inner), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_meta_gradient_equals_finite_differences(steps):
     net, (support, query) = network(), tasks()
@@ -135,6 +143,12 @@ def random_quadratic(rng, d=3):
     return torch.tensor(rng.normal(size=d)), torch.tensor(m @ m.T / d + 0.1 * np.eye(d))
 
 
+@pytest.mark.parity(
+    "adaptation",
+    "`adapt`, `meta_loss` of both orders, gradient by the rates",
+    "closed forms on quadratic losses",
+    "`1e-9`",
+)
 @given(st.integers(0, 1000), st.integers(0, 4))
 def test_both_orders_equal_their_closed_forms_on_quadratics(seed, steps):
     """phi = a + M (theta - a) with M = (I - alpha A)^steps; the gradient is M' B (phi - b)."""
@@ -168,6 +182,7 @@ def test_one_step_worked_by_hand():
     assert torch.autograd.grad(phi, theta)[0].item() == 1.0
 
 
+@pytest.mark.parity
 @given(st.integers(0, 1000))
 def test_the_gradient_by_the_rates_equals_its_closed_form(seed):
     """phi = theta - r * g with g = A (theta - a): the gradient by r is -g * B (phi - b)."""
@@ -210,6 +225,12 @@ def test_only_what_is_named_moves():
 # --- implicit gradients ---------------------------------------------------------------------------
 
 
+@pytest.mark.parity(
+    "adaptation",
+    "`implicit_gradient`",
+    "the exact solve on a quadratic; differentiating a long descent of a network",
+    "`1e-8`; `1e-8`, absolute",
+)
 @settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0.2, 5))
 def test_the_implicit_gradient_equals_the_exact_solve(seed, strength):
@@ -226,6 +247,7 @@ def test_the_implicit_gradient_equals_the_exact_solve(seed, strength):
     assert torch.allclose(ours["theta"], exact, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parity
 def test_the_implicit_gradient_equals_that_of_a_long_descent():
     net, (support, query) = network(), tasks(n_tasks=1)
     loss, strength = partial(cross_entropy, net), 0.5

@@ -42,6 +42,12 @@ def dependence(joint, i, j, others):
     return np.abs(p * p.sum(axis=(i, j), keepdims=True) - x * y).max()
 
 
+@pytest.mark.parity(
+    "bayes_net",
+    "`d_separated`",
+    "enumeration on all directed graphs of four nodes; networkx on larger ones",
+    "exact",
+)
 def test_separation_is_independence_in_every_graph_of_four():
     """543 graphs, random tables, all pairs and conditions: both directions of the theorem."""
     rng = np.random.default_rng(0)
@@ -57,6 +63,7 @@ def test_separation_is_independence_in_every_graph_of_four():
                 assert separated == (dependence(joint, i, j, others) < 1e-12)
 
 
+@pytest.mark.parity
 def test_equal_to_networkx_on_larger_graphs():
     rng = np.random.default_rng(0)
     for _ in range(60):

@@ -53,6 +53,12 @@ def test_the_loss_by_hand():
     assert found.item() == pytest.approx(wanted, abs=1e-6)
 
 
+@pytest.mark.parity(
+    "compression",
+    "`distillation_loss`; `low_rank`",
+    "`torch.nn.functional.kl_div`; `torch.linalg.svd`",
+    "`1e-10`; `1e-9`",
+)
 @given(st.integers(0, 100), st.floats(0.5, 20), st.floats(0, 1))
 def test_parity_with_kl_div(seed, temperature, weight):
     student, teacher, y = random(4, 5, seed=seed), random(4, 5, seed=seed + 1), labels(4, 5, seed)
@@ -139,6 +145,7 @@ def test_a_student_of_other_classes_or_of_itself():
         distill(teacher, teacher, lambda step: (x, y), steps=1)
 
 
+@pytest.mark.parity
 @given(st.integers(0, 100), st.integers(1, 7), st.integers(1, 7), st.data())
 def test_eckart_and_young(seed, o, i, data):
     rank = data.draw(st.integers(1, min(o, i)))

@@ -345,6 +345,12 @@ def real():
     return mirror
 
 
+@pytest.mark.parity(
+    "corpora.benchmarks",
+    "the files, their sizes and labels",
+    "sha256 at the pinned commits, published sizes; where there is a copy",
+    "exact",
+)
 @pytest.mark.parametrize("name", SETS)
 def test_real_files_are_the_book_s(real, name, monkeypatch):
     monkeypatch.setenv("NLPMETA_MIRROR", str(real))
@@ -353,6 +359,7 @@ def test_real_files_are_the_book_s(real, name, monkeypatch):
     assert is_present(name)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [  # as their publications give them
@@ -367,6 +374,7 @@ def test_real_sizes(real, name, sizes, monkeypatch):
     assert {part: len(load(name, part)) for part in sizes} == sizes
 
 
+@pytest.mark.parity
 def test_real_labels(real, monkeypatch):
     monkeypatch.setenv("NLPMETA_MIRROR", str(real))
     queries = load("clinc150", "train")

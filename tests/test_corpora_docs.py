@@ -507,6 +507,7 @@ def test_another_hash_seed_gives_the_same_text() -> None:
 # --- the corpus
 
 
+@pytest.mark.parity
 def test_the_corpus_is_the_book_s() -> None:
     assert docs.content_hash() == docs.EXPECTED
 
@@ -643,6 +644,7 @@ def test_lines_drop_copies_and_keep_to_the_parts(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parity
 def test_the_lines_are_the_book_s() -> None:
     assert docs.lines_hash() == docs.LINES_EXPECTED
 

@@ -31,6 +31,9 @@ def view():
 # What is in the corpus
 
 
+@pytest.mark.parity(
+    "corpora.names, corpora.docs, corpora.reviews", "the extracted text", "its sha256", "exact"
+)
 @book_babel
 def test_hash_is_the_book_s():
     assert names.content_hash() == names.EXPECTED
@@ -240,6 +243,12 @@ PREFIXES = {
 }  # fmt: skip
 
 
+@pytest.mark.parity(
+    "corpora.names",
+    "scripts of letters",
+    "Python's `unicodedata` names, every letter of the table",
+    "exact",
+)
 def test_script_table_agrees_with_unicode():
     for first, last, script in _scripts.RANGES:
         for character in map(chr, range(first, last + 1)):

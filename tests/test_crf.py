@@ -49,6 +49,12 @@ def toy(seed: int, k: int = 3, sequences: int = 8):
 # --- the objective
 
 
+@pytest.mark.parity(
+    "crf",
+    "gradients of CRF and MEMM; partition function",
+    "central differences; enumeration",
+    "`1e-5`; `1e-8`, absolute",
+)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("size", [0.1, 3.0, 200.0])
 def test_gradient_is_that_of_finite_differences(objective, size: float) -> None:
@@ -79,6 +85,7 @@ def by_enumeration(scores: np.ndarray, transition: np.ndarray):
     return paths, weight, log_z, np.einsum("p,ptk->tk", np.exp(weight - log_z), one_hot)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("size", [0.0, 1.0, 50.0, 2000.0])
 def test_partition_function_and_marginals_are_those_of_enumeration(size: float) -> None:
     rng = np.random.default_rng(1)
@@ -414,6 +421,12 @@ def accuracy(tagger: pycrfsuite.Tagger, X, y) -> float:
     return float(np.mean([a == b for a, b in zip(found, gold)]))
 
 
+@pytest.mark.parity(
+    "crf",
+    "`LinearChainCRF`: objective, marginals",
+    "python-crfsuite on the same features and penalties",
+    "objective `1e-6`; `1e-3`, absolute",
+)
 @pytest.mark.parametrize(("c1", "c2"), [(0.0, 0.1), (0.5, 0.0), (0.2, 0.05)])
 def test_weights_and_marginals_are_crfsuite_s(tmp_path: Path, c1: float, c2: float) -> None:
     X, y = toy(8, sequences=60)
@@ -477,6 +490,12 @@ def check_parity(train, test, tmp_path: Path, c1: float, c2: float) -> None:
         assert np.count_nonzero(fitted.state_) + np.count_nonzero(fitted.transition_) == active
 
 
+@pytest.mark.parity(
+    "crf",
+    "`LinearChainCRF`: accuracy on the English treebank and on word segmentation",
+    "python-crfsuite with the same features and penalties",
+    "`2e-3`, absolute; objective `1e-3`",
+)
 def test_part_of_speech_tags_as_well_as_crfsuite(
     mirror: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -485,6 +504,7 @@ def test_part_of_speech_tags_as_well_as_crfsuite(
     check_parity(tagged("train", 1000), tagged("test", None), tmp_path, 0.0, 0.5)
 
 
+@pytest.mark.parity
 @pytest.mark.slow
 def test_all_of_the_treebank_as_well_as_crfsuite(
     mirror: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -493,6 +513,7 @@ def test_all_of_the_treebank_as_well_as_crfsuite(
     check_parity(tagged("train", None), tagged("test", None), tmp_path, 0.0, 0.5)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize(("size", "c1", "c2"), [(500, 0.0, 0.5), (100, 0.5, 0.5)])
 def test_segments_words_as_well_as_crfsuite(
     tmp_path: Path, size: int, c1: float, c2: float

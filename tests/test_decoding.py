@@ -101,6 +101,12 @@ def test_a_wrong_p(p):
         keep_top_p(torch.zeros(3), p)
 
 
+@pytest.mark.parity(
+    "decoding",
+    "temperature, top-k and top-p",
+    "the logits processors of `transformers`",
+    "`1e-5`",
+)
 @given(seeds, st.floats(0.1, 3), st.integers(1, 20), st.floats(0.05, 0.999))
 def test_the_same_as_transformers(seed, temperature, k, p):
     from transformers.generation.logits_process import (
@@ -153,6 +159,7 @@ def chain(seed: int, v: int):
     return step
 
 
+@pytest.mark.parity
 @given(seeds, st.integers(2, 3), st.integers(1, 4))
 def test_a_wide_beam_is_exact(seed, v, length):
     step, found = chain(seed, v), {}
@@ -177,6 +184,12 @@ def test_width_one_is_greedy(seed, v, length):
     assert beam_search(step, 1, length)[0].tokens == tuple(tokens[0].tolist())
 
 
+@pytest.mark.parity(
+    "decoding",
+    "`beam_search`, with an end symbol and without",
+    "enumeration of all sequences",
+    "the same best one; `1e-6`",
+)
 @given(seeds, st.integers(2, 3), st.integers(1, 4))
 def test_with_an_end_a_wide_beam_is_exact(seed, v, length):
     step, end, found = chain(seed, v), 0, {}

@@ -52,6 +52,12 @@ def run(model, inputs):
         return model(**inputs).last_hidden_state
 
 
+@pytest.mark.parity(
+    "deployment",
+    "an exported network at five shapes",
+    "the network in PyTorch",
+    "`1e-4`",
+)
 @pytest.mark.parametrize(("b", "t"), [(2, 7), (1, 1), (1, 3), (5, 20), (3, 64)])
 def test_the_file_computes_what_the_network_computes(bert, path, b, t):
     inputs = batch(b, t, seed=b)
@@ -86,6 +92,7 @@ def test_integers_come_near_and_our_own_layers_nearer(bert, path, tmp_path):
     assert OnnxModel(whole).bytes < OnnxModel(target).bytes < path.stat().st_size
 
 
+@pytest.mark.parity
 def test_one_layer_is_ours_exactly(tmp_path):
     """The same scales and integers as :class:`QuantizedLinear`: only float sums differ.
 

@@ -38,6 +38,12 @@ def launch(path, processes=2):
     )  # fmt: skip
 
 
+@pytest.mark.parity(
+    "training",
+    "`fit` in two processes under `accelerate launch`",
+    "one process with the doubled batch: losses, weights",
+    "`1e-6`, `1e-5`, absolute",
+)
 def test_two_gloo_processes_compute_what_one_does_with_the_doubled_batch(tmp_path):
     done = launch(tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -194,6 +194,7 @@ def test_evidence_cuts_a_loop():
 # --- loops -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parity
 @given(st.integers(0, 10_000))
 def test_elimination_equals_enumeration_with_loops(seed):
     graph = grid(3, 3, 1.0, np.random.default_rng(seed))
@@ -326,6 +327,12 @@ EVIDENCE = {
 }
 
 
+@pytest.mark.parity(
+    "factor_graph",
+    "marginals, on four published networks and on random trees",
+    "pgmpy's variable elimination; enumeration",
+    "`1e-12`, `1e-10`, absolute",
+)
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
 def test_published_networks_equal_pgmpy(network):
     graph = network()
@@ -373,6 +380,7 @@ def test_bayesian_networks_are_normalized():
     assert networks.misconception().exact().log_z == pytest.approx(math.log(7_201_840))
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("seed", range(3))
 def test_random_trees_equal_pgmpy(seed):
     graph = random_tree(seed, n=8)

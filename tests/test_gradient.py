@@ -127,6 +127,12 @@ def test_meta_training_helps_on_new_classes(make):
 # --- MAML -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parity(
+    "learners",
+    "`MAML`; `Reptile`",
+    "`higher`; its definition with `torch.optim.SGD`",
+    "`1e-10`",
+)
 def test_maml_equals_higher():
     learner, task = MAML(classifier(), 0.1, 4), sampler().task(0)
     ours = gradient(query_loss(learner, task), learner)
@@ -245,6 +251,12 @@ def test_meta_training_changes_the_rates():
     assert set(learner.state_dict()) > {"rates.0", "model.head.weight"}
 
 
+@pytest.mark.parity(
+    "learners",
+    "`ProtoMAML` before its first step",
+    "`ProtoNet` plus the squared length of the query's vector",
+    "`1e-10`",
+)
 @given(st.integers(0, 200))
 def test_protomaml_starts_with_the_logits_of_a_prototypical_network(seed):
     """They differ by |f(x)|^2, one number for each query."""
@@ -266,6 +278,7 @@ def test_protomaml_adapts_encoder_and_head_to_any_number_of_classes():
     assert all(not torch.equal(phi[name], start[name]) for name in start)
 
 
+@pytest.mark.parity
 def test_reptile_equals_its_definition():
     """theta + epsilon * mean (phi - theta), phi by descent written out with torch.optim."""
     learner, tasks, epsilon = Reptile(classifier(), 0.1, 4), sampler().batch(0, 3), 0.5

@@ -54,6 +54,12 @@ def silent(model, head, factor):
         hook.remove()
 
 
+@pytest.mark.parity(
+    "head_pruning",
+    "scores of heads; the network without heads",
+    "central differences of a switch; the network whose heads are silent",
+    "`2e-2`; `1e-5`",
+)
 @pytest.mark.parametrize("head", range(4))
 def test_a_score_is_the_derivative_of_a_switch(head):
     model = bert()
@@ -74,6 +80,7 @@ def test_scores_add_up_over_passes_and_leave_nothing_behind():
     assert scores[FIRST].allclose(2 * once)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize(("sparsity", "n"), [(0.0, 4), (0.25, 3), (0.5, 2), (0.75, 1)])
 def test_without_a_head_is_as_if_it_were_silent(sparsity, n):
     model = bert()

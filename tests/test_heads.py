@@ -23,6 +23,12 @@ def drawn(shape):
     return z, y, torch.randn(7, d, generator=g, dtype=torch.float64)
 
 
+@pytest.mark.parity(
+    "heads",
+    "`prototype_classifier`",
+    "`ProtoNet`'s logits less what is equal for all classes",
+    "`1e-10`",
+)
 @given(shapes)
 def test_prototypes_are_the_linear_classifier_of_their_derivation(shape):
     z, y, query = drawn(shape)
@@ -34,6 +40,12 @@ def test_prototypes_are_the_linear_classifier_of_their_derivation(shape):
     assert torch.allclose(linear.softmax(-1), distances.softmax(-1), atol=1e-10)
 
 
+@pytest.mark.parity(
+    "heads",
+    "`attention_logits`",
+    "`scaled_dot_product_attention` with the labels as values",
+    "`1e-10`",
+)
 @given(shapes, st.floats(0.05, 2))
 def test_attention_equals_pytorchs_with_one_hot_values(shape, temperature):
     z, y, query = drawn(shape)
@@ -77,6 +89,12 @@ def test_relations_equal_a_loop_over_pairs(shape):
             assert torch.allclose(logits[i, k], compare(torch.cat([center, q])))
 
 
+@pytest.mark.parity(
+    "heads",
+    "`ridge_weights`, with more and with fewer examples than columns",
+    "`sklearn.linear_model.Ridge` without intercept",
+    "`1e-6`",
+)
 @given(shapes, st.floats(0.01, 100))
 def test_ridge_equals_scikit_learn_with_more_examples_than_features_and_with_fewer(shape, penalty):
     z, y, query = drawn(shape)

@@ -235,6 +235,12 @@ def test_samples_follow_the_model():
 # --- parity with hmmlearn
 
 
+@pytest.mark.parity(
+    "hmm",
+    "`score`, `viterbi`, `posterior`, Baum-Welch step by step",
+    "`hmmlearn.hmm.CategoricalHMM`",
+    "`1e-8`, absolute; the same paths",
+)
 @pytest.mark.parametrize("implementation", ["log", "scaling"])
 @pytest.mark.parametrize(("k", "v"), [(1, 3), (2, 2), (5, 20), (12, 50)])
 def test_scores_paths_and_posteriors_equal_hmmlearn(k, v, implementation):
@@ -253,6 +259,7 @@ def test_scores_paths_and_posteriors_equal_hmmlearn(k, v, implementation):
         assert np.allclose(states, twin.predict_proba(x[:, None]), atol=1e-8)
 
 
+@pytest.mark.parity
 def test_baum_welch_equals_hmmlearn_step_by_step():
     rng = np.random.default_rng(0)
     lengths = [3, 50, 1, 17, 29]

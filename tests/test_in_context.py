@@ -82,6 +82,12 @@ def peer(block, width, heads):
     return layer
 
 
+@pytest.mark.parity(
+    "learners",
+    "`Reader`: read, keep, answer",
+    "`torch.nn.TransformerEncoderLayer` with the same weights and a mask, in one pass",
+    "`1e-10`, absolute",
+)
 @both
 @given(s=st.integers(1, 6), q=st.integers(1, 4), seed=st.integers(0, 100))
 def test_reading_and_answering_is_one_pass_of_pytorchs_encoder_with_a_mask(places, s, q, seed):
@@ -102,6 +108,7 @@ def test_reading_and_answering_is_one_pass_of_pytorchs_encoder_with_a_mask(place
 # --- what a learner that reads must do ------------------------------------------------------------
 
 
+@pytest.mark.parity
 @both
 def test_adapting_changes_no_weight_and_takes_no_gradient(places):
     ours = learner(places)
@@ -160,6 +167,12 @@ def test_in_a_sequence_no_example_sees_a_later_one_and_in_a_set_it_does():
         assert keys == [True, bool(places)], "the first block's keys come from the example alone"
 
 
+@pytest.mark.parity(
+    "learners",
+    "`InContext`: loss and gradient on a batch of tasks; weights after adapting",
+    "a loop over the tasks; weights before",
+    "`1e-12`; `1e-10`; exact",
+)
 @both
 def test_the_vectorized_loss_and_its_gradient_equal_a_loop(places):
     ours = learner(places)

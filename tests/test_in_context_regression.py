@@ -76,6 +76,13 @@ def test_worked_by_hand():
     assert averaging(x, y).item() == pytest.approx(2.0)
 
 
+@pytest.mark.parity(
+    "in_context_regression",
+    "`posterior`",
+    "`sklearn.linear_model.Ridge`; the normal distribution conditioned; `BayesianRidge` "
+    "at its variances",
+    "`1e-7`, `1e-8`, `1e-10`, absolute",
+)
 @given(shapes, st.floats(0.05, 5), st.floats(0.1, 5))
 def test_the_posterior_mean_is_scikit_learns_ridge(shape, noise, prior):
     x, y, query = drawn(shape)
@@ -85,6 +92,7 @@ def test_the_posterior_mean_is_scikit_learns_ridge(shape, noise, prior):
     assert np.allclose((query @ found).squeeze(-1), peer.predict(query.numpy()), atol=1e-7, rtol=0)
 
 
+@pytest.mark.parity
 @given(shapes, st.floats(0.05, 5), st.floats(0.1, 5))
 def test_the_posterior_is_the_normal_distribution_of_w_conditioned_on_y(shape, noise, prior):
     """Another road: ``w`` and ``y`` are normal together, and conditioning them has a formula."""
@@ -98,6 +106,7 @@ def test_the_posterior_is_the_normal_distribution_of_w_conditioned_on_y(shape, n
     assert torch.allclose(found.covariance, covariance, atol=1e-8 * scale, rtol=1e-8)
 
 
+@pytest.mark.parity
 def test_the_covariance_is_that_of_bayesian_ridge_whose_variances_are_fixed():
     x, y, query = drawn((8, 3, 0))
     noise, prior = 0.5, 2.0
@@ -112,6 +121,12 @@ def test_the_covariance_is_that_of_bayesian_ridge_whose_variances_are_fixed():
     assert np.allclose(variance.sqrt(), deviation, atol=1e-10)
 
 
+@pytest.mark.parity(
+    "in_context_regression",
+    "`least_squares`, with too few points too",
+    "`numpy.linalg.lstsq`",
+    "`1e-9`",
+)
 @given(shapes)
 def test_least_squares_is_numpys_with_too_few_points_too(shape):
     x, y, _ = drawn(shape)
@@ -198,6 +213,12 @@ def descent(x, y, rate, steps):
     return w.detach()
 
 
+@pytest.mark.parity(
+    "in_context_regression",
+    "`LinearAttention.gradient_step`, one layer and several",
+    "gradient descent written out",
+    "`1e-10`",
+)
 @given(shapes, st.floats(0.01, 1.0), st.integers(1, 4))
 def test_the_layer_set_by_hand_takes_steps_of_gradient_descent(shape, rate, steps):
     x, y, query = drawn(shape)

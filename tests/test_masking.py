@@ -139,6 +139,12 @@ def test_the_loss_is_the_mean_of_what_is_asked_for():
     assert torch.allclose(token_loss(logits, targets), expected, atol=1e-6)
 
 
+@pytest.mark.parity(
+    "masking",
+    "`MaskedLM`; causal",
+    "`torch.nn.TransformerEncoderLayer` with the same weights; `transformer.GPT`",
+    "`1e-5`, absolute",
+)
 def test_the_blocks_are_pytorchs_without_a_causal_mask():
     ours = model().eval()
     x = text(5, 12)[:, :8]
@@ -177,6 +183,7 @@ def test_every_place_sees_both_sides_and_no_padding():
     assert torch.allclose(ours(longer)[:, :6], ours(x), atol=1e-5)
 
 
+@pytest.mark.parity
 def test_the_causal_network_is_the_gpt():
     ours = model(dropout=0.0)
     ours.causal = True

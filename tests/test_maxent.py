@@ -81,6 +81,12 @@ def test_one_round_of_scaling_where_all_examples_sum_to_the_same_is_one_algorith
     assert np.allclose(gis_step(observed, x.T @ p, 5.0), iis_step(sparse.csr_array(x), p, observed))
 
 
+@pytest.mark.parity(
+    "lbfgs",
+    "`minimize` with L1",
+    "`sklearn.linear_model.Lasso`",
+    "`1e-8`, absolute",
+)
 def test_orthantwise_search_solves_the_lasso():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 20))
@@ -100,6 +106,12 @@ def test_orthantwise_search_solves_the_lasso():
 # --- the classifier ------------------------------------------------------------------------------
 
 
+@pytest.mark.parity(
+    "maxent",
+    "`MaxEntClassifier` as an estimator",
+    "scikit-learn's `check_estimator`, every check",
+    "passes",
+)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_checks_of_scikit_learn(solver):
     rounds = 1000 if solver == "lbfgs" else 50
@@ -111,6 +123,12 @@ def test_the_checks_of_scikit_learn(solver):
     assert states["passed"] > 50
 
 
+@pytest.mark.parity(
+    "maxent",
+    "expectations at the optimum without penalty",
+    "counts of the data",
+    "`1e-6`, absolute",
+)
 @pytest.mark.parametrize("as_sparse", [False, True])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_without_penalty_the_model_expects_what_the_data_show(solver, as_sparse):
@@ -121,6 +139,7 @@ def test_without_penalty_the_model_expects_what_the_data_show(solver, as_sparse)
     assert np.abs(expected - observed).max() <= 1e-6
 
 
+@pytest.mark.parity("maxent", "GIS and IIS", "L-BFGS on the same data: objective", "`1e-9`")
 @pytest.mark.parametrize("solver", ["gis", "iis"])
 @pytest.mark.parametrize("l2", [0.0, 0.5])
 def test_scaling_never_goes_down_and_ends_where_lbfgs_does(solver, l2):
@@ -180,6 +199,12 @@ def test_scaling_never_goes_down_on_any_data(seed, solver, l2):
     assert np.all(np.diff(values) <= 1e-9 * values[0])
 
 
+@pytest.mark.parity(
+    "maxent",
+    "`MaxEntClassifier`: objective and probabilities, with L1, L2 and both",
+    "`sklearn.linear_model.LogisticRegression` (`lbfgs`, `saga`)",
+    "objective `1e-6`; `1e-6` to `1e-5`, absolute",
+)
 @pytest.mark.parametrize("k", [2, 3, 5])
 def test_l2_is_that_of_scikit_learn(k):
     x, y = counts(k, k=k)
@@ -198,6 +223,7 @@ def test_l2_is_that_of_scikit_learn(k):
     assert np.allclose(model.coef_, weights, atol=1e-5)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("k", [2, 4])
 @pytest.mark.parametrize("l2", [0.0, 0.5])
 def test_l1_is_that_of_scikit_learn(k, l2):

@@ -28,6 +28,12 @@ def blobs(n_classes=8, n=12, d=5, seed=0):
     return by_class(x, [str(c) for c in range(n_classes) for _ in range(n)])
 
 
+@pytest.mark.parity(
+    "meta",
+    "`prototypes`; `learners.NearestCentroid`",
+    "`sklearn.neighbors.NearestCentroid`",
+    "`1e-5`; exact labels",
+)
 @given(st.integers(2, 5), st.integers(1, 4), st.integers(0, 1000))
 def test_prototypes_and_nearest_centroid_equal_scikit_learn(n_way, k_shot, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -40,6 +46,7 @@ def test_prototypes_and_nearest_centroid_equal_scikit_learn(n_way, k_shot, seed)
     assert np.array_equal(ours, peer.predict(query.numpy()))
 
 
+@pytest.mark.parity("meta", "`prototype_logits`", "the linear classifier it is equal to", "`1e-5`")
 def test_prototype_logits_are_a_linear_classifier():
     """-|z - c|^2 = 2 c z - |c|^2 - |z|^2, and the last term is common to all classes."""
     z, c = torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(0)).double()
@@ -51,6 +58,12 @@ def quadratic(params, a, c):
     return 0.5 * c * (params["theta"] - a) ** 2
 
 
+@pytest.mark.parity(
+    "meta",
+    "`adapt`, and its derivative by the start",
+    "closed form on a quadratic loss",
+    "`1e-9`, absolute",
+)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.1, 2), st.integers(0, 4))
 def test_adapt_equals_the_closed_form_and_can_be_differentiated(theta, a, c, steps):
     alpha = 0.3
@@ -63,6 +76,12 @@ def test_adapt_equals_the_closed_form_and_can_be_differentiated(theta, a, c, ste
     assert slope.item() == pytest.approx(shrink, abs=1e-9)
 
 
+@pytest.mark.parity(
+    "meta",
+    "`episode_loss` on a batch of tasks, and its gradient",
+    "a loop over the tasks; central differences",
+    "`1e-5`; gradient `1e-5`",
+)
 def test_the_batched_loss_is_the_mean_over_tasks_and_so_is_its_gradient():
     learner = ProtoNet(nn.Linear(5, 3).double())
     initialize(learner, torch.Generator().manual_seed(0))
@@ -116,6 +135,12 @@ def test_meta_training_learns_which_directions_matter():
     assert weight[:, :2].mean() > 2 * weight[:, 2:].mean()
 
 
+@pytest.mark.parity(
+    "learners",
+    "`LogisticRegressionLearner`",
+    "`sklearn.linear_model.LogisticRegression` on the same support set",
+    "`1e-5`, absolute",
+)
 def test_logistic_regression_learner_equals_scikit_learn():
     task = EpisodeSampler(blobs(), 3, 3, 5, seed=0).task(0)
     logits = LogisticRegressionLearner(nn.Identity()).adapt(*task[:2])(task.query_x)
@@ -139,6 +164,12 @@ def test_few_classes_are_served_too(n_way):
         assert np.allclose(logits.softmax(-1), peer.predict_proba(task.query_x.numpy()), atol=1e-5)
 
 
+@pytest.mark.parity(
+    "learners",
+    "`FineTune`",
+    "a loop written out with `torch.optim.SGD`",
+    "`1e-5`, absolute",
+)
 def test_fine_tuning_equals_a_hand_written_loop_and_leaves_the_encoder_alone():
     task = EpisodeSampler(blobs(), 3, 3, 5, seed=0).task(0)
     encoder = nn.Linear(5, 4)
@@ -184,6 +215,12 @@ def test_equal_generators_give_equal_weights():
         assert torch.equal(x, z)
 
 
+@pytest.mark.parity(
+    "neural",
+    "`NGramFeatures`: similarities of strings",
+    "`sklearn.feature_extraction.text.TfidfVectorizer`",
+    "`1e-6`, absolute",
+)
 def test_ngram_features_equal_scikit_learns_tfidf_when_no_buckets_collide():
     texts = ["abca", "bcd", "aab", "dddd"]
     symbols = {c: i + 1 for i, c in enumerate("abcd")}

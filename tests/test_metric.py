@@ -32,6 +32,12 @@ def classes(n, generator, d=10):
     return by_class(centers.repeat_interleave(20, 0) + noise, labels)
 
 
+@pytest.mark.parity(
+    "learners",
+    "matching, relation and ridge networks: loss and gradient on a batch of tasks",
+    "a loop over the tasks",
+    "`1e-12`; `1e-10`",
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_vectorized_loss_and_its_gradient_equal_a_loop(name):
     learner = made(name, nn.Linear(10, 4), 4).double()

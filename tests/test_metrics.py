@@ -45,6 +45,12 @@ def labelings(draw):
 # --- information -----------------------------------------------------------------------------
 
 
+@pytest.mark.parity(
+    "information",
+    "`entropy`, `kl_divergence`",
+    "`scipy.stats.entropy`",
+    "`1e-9`, absolute",
+)
 @given(distribution_pairs())
 def test_information_parity_with_scipy(pair):
     p, q = pair
@@ -145,6 +151,13 @@ def test_bad_bits_per_character():
 # --- decisions -------------------------------------------------------------------------------
 
 
+@pytest.mark.parity("metrics", "`accuracy`, `confusion_matrix`", "`sklearn.metrics`", "exact")
+@pytest.mark.parity(
+    "metrics",
+    "`precision_recall_f1`: per class, macro, micro",
+    "`sklearn.metrics.precision_recall_fscore_support`",
+    "`1e-7`",
+)
 @pytest.mark.filterwarnings("ignore:A single label was found")
 @given(labelings())
 def test_decisions_parity_with_scikit_learn(pair):
@@ -205,6 +218,13 @@ def test_bad_choices():
 # --- ranking ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parity("metrics", "`roc_curve`", "`sklearn.metrics.roc_curve`", "`1e-7`")
+@pytest.mark.parity(
+    "metrics",
+    "`auc`",
+    "`sklearn.metrics.roc_auc_score`; the area under our own curve; counting all pairs",
+    "`1e-6`",
+)
 @given(rankings())
 def test_ranking_parity_with_scikit_learn(ranking):
     true, score = ranking
@@ -214,6 +234,7 @@ def test_ranking_parity_with_scikit_learn(ranking):
     assert metrics.auc(true, score) == pytest.approx(sklearn.metrics.roc_auc_score(true, score))
 
 
+@pytest.mark.parity
 @given(rankings())
 def test_auc_is_the_area_and_the_chance_of_ranking_right(ranking):
     true, score = ranking
@@ -245,6 +266,12 @@ def test_bad_rankings(function, true, score, message):
 # --- calibration -----------------------------------------------------------------------------
 
 
+@pytest.mark.parity(
+    "metrics",
+    "`reliability`, `expected_calibration_error`",
+    "`sklearn.calibration.calibration_curve`",
+    "`1e-7`, `1e-6`",
+)
 @given(rankings(), st.integers(1, 12))
 def test_reliability_parity_with_scikit_learn(ranking, n_bins):
     correct, confidence = ranking
@@ -285,6 +312,7 @@ def test_bad_calibration(confidence, correct, n_bins, message):
 # --- intervals -------------------------------------------------------------------------------
 
 
+@pytest.mark.parity("metrics", "`normal_interval`", "`scipy.stats.norm.interval`", "`1e-6`")
 def test_normal_interval_parity_with_scipy():
     values = np.random.default_rng(0).normal(3, 2, 50)
     for level in (0.5, 0.95):
@@ -293,6 +321,12 @@ def test_normal_interval_parity_with_scipy():
         assert interval == pytest.approx((values.mean(), *expected))
 
 
+@pytest.mark.parity(
+    "metrics",
+    "`bootstrap_interval`",
+    "`scipy.stats.bootstrap`, percentile method, same generator",
+    "`1e-6`",
+)
 @pytest.mark.parametrize("statistic", [np.mean, np.median])
 def test_bootstrap_interval_parity_with_scipy(statistic):
     """The same generator draws the same resamples, so the intervals are equal, not just close."""
@@ -350,6 +384,7 @@ def test_bad_intervals(values, level, message):
 # --- strings ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parity("overlap", "`edit_distance`", "`nltk.edit_distance`", "exact")
 @given(short, short, short)
 def test_edit_distance_is_a_metric(a, b, c):
     d = metrics.edit_distance
@@ -370,6 +405,12 @@ HYPOTHESES = ["The cat sat on a mat .", "Return the number of nodes in the graph
 REFERENCES = ["A cat sat on the mat .", "Returns the number of nodes.", "我爱语言"]
 
 
+@pytest.mark.parity(
+    "overlap",
+    "`bleu`, `chrf`, `rouge` (wrappers)",
+    "`sacrebleu`, `rouge_score` called directly",
+    "`1e-6`",
+)
 def test_wrappers_give_the_reference_scores():
     import sacrebleu
     from rouge_score.rouge_scorer import RougeScorer

@@ -214,6 +214,7 @@ def test_cosines_by_hand():
     torch.testing.assert_close(cosines, wanted)
 
 
+@pytest.mark.parity
 @given(gradients, st.integers(-12, 12))
 def test_laws_of_cosines(g, power):
     cosines = gradient_cosines(g)
@@ -267,6 +268,12 @@ def plain_pcgrad(gradients, orders):
     return result
 
 
+@pytest.mark.parity(
+    "conflict",
+    "`pcgrad`; `gradient_cosines`",
+    "a plain loop; `torch.nn.functional.cosine_similarity`",
+    "`1e-9`; `1e-6`",
+)
 @given(gradients, st.integers(0, 1000))
 def test_parity_with_a_plain_loop(g, seed):
     same = generator(seed)

@@ -78,6 +78,7 @@ def test_a_later_token_never_changes_an_earlier_probability(name, text, data):
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.parity
 @names
 @given(text=st.text("thecasonm ", min_size=2, max_size=12), data=st.data())
 @settings(max_examples=20)
@@ -119,6 +120,12 @@ def test_it_enters_the_scoreboard(name):
     assert len(scoreboard.sample(fitted(name), 15, np.random.default_rng(0), "the ")) >= 15
 
 
+@pytest.mark.parity(
+    "neural_lm",
+    "text scored in pieces, in overlapping windows, token by token",
+    "each other",
+    "`1e-4`, `1e-6`, `1e-5`, absolute",
+)
 @pytest.mark.parametrize("name", ["lstm", "window"])
 def test_a_long_text_is_scored_in_pieces(name):
     model, text = fitted(name), TEXT * (1 + 2 * CHUNK // len(TEXT))
@@ -129,6 +136,7 @@ def test_a_long_text_is_scored_in_pieces(name):
     np.testing.assert_allclose(model.logprobs(text), wanted, atol=1e-4)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("context", [1, 2, 3, 5, 12])
 @pytest.mark.parametrize("length", [0, 1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 30])
 def test_overlapping_windows_cover_every_place_once(context, length):

@@ -108,6 +108,13 @@ def test_equal_to_the_definition_where_codes_exceed_64_bits(smoothing):
 # --- NLTK
 
 
+@pytest.mark.parity(
+    "ngram",
+    "interpolated Kneser-Ney, add-k, maximum likelihood",
+    "NLTK's `KneserNeyInterpolated`, `Lidstone`, `MLE` on the same counts (texts closed "
+    "to a ring for Kneser-Ney)",
+    "`1e-10`",
+)
 @pytest.mark.parametrize("order", [2, 3, 4, 5])
 @pytest.mark.parametrize("discount", [0.1, 0.75])
 def test_kneser_ney_equals_nltk(order, discount):
@@ -123,6 +130,7 @@ def test_kneser_ney_equals_nltk(order, discount):
         np.testing.assert_allclose(p, wanted, rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.parity
 @given(st.text("abc", min_size=4, max_size=40), st.integers(2, 4), st.text("abcz", max_size=3))
 def test_kneser_ney_equals_nltk_on_any_ring(text, order, context):
     tokens, context = ring(text, order), context[: order - 1]
@@ -154,6 +162,7 @@ def test_where_nltk_departs_from_kneser_ney():
     np.testing.assert_allclose(lower.next_logprobs("x"), lower.next_logprobs(""))
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_add_k_and_mle_equal_nltk(order):
     rng = np.random.default_rng(order)

@@ -43,6 +43,13 @@ def small(tokens=30, vocabulary=40):
     return BertModel(config), fast
 
 
+@pytest.mark.parity(
+    "pretrained",
+    "`Encoder.embed`",
+    "`sentence_transformers.SentenceTransformer` on the same files, with an empty text "
+    "and one of 10,000 words",
+    "`1e-5`, absolute",
+)
 def test_the_vectors_are_those_of_sentence_transformers(encoder):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     theirs = sentence_transformers.SentenceTransformer(str(pretrained._folder()), device="cpu")

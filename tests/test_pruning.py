@@ -71,6 +71,12 @@ def test_by_hand_in_layers_and_globally():
     assert masks["1"].all()
 
 
+@pytest.mark.parity(
+    "pruning, structured_pruning",
+    "masks by magnitude, in a layer and globally; the network with removed neurons",
+    "`torch.nn.utils.prune`; the network with zeros",
+    "exact; `1e-5`",
+)
 @given(st.integers(0, 100), st.floats(0, 0.95))
 def test_parity_with_torch(seed, sparsity):
     ours, theirs = network(seed), network(seed)
@@ -80,6 +86,7 @@ def test_parity_with_torch(seed, sparsity):
     assert torch.equal(ours[2].weight, theirs[2].weight)
 
 
+@pytest.mark.parity
 @given(st.integers(0, 100), st.floats(0, 0.6))
 def test_parity_with_torch_globally(seed, sparsity):
     ours, theirs = network(seed), network(seed)
@@ -214,6 +221,7 @@ def test_a_ticket_is_taken_back_to_its_start():
         assert torch.equal(weight, initial[f"{name}.weight"] * mask)
 
 
+@pytest.mark.parity
 @given(st.integers(0, 100), st.floats(0, 0.75))
 def test_neurons_go_as_torch_marks_them(seed, sparsity):
     model = network(seed, (6, 8, 3))
@@ -281,6 +289,7 @@ def test_a_norm_between_two_layers_is_no_pair():
         prune_structured(model, 0.5)
 
 
+@pytest.mark.parity("pruning", "`SparseLinear`", "the dense layer", "`1e-6`, absolute")
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("shape", [(6,), (3, 6), (2, 3, 6)])
 def test_leaving_zeros_out_changes_no_sum(sparsity, shape):

@@ -98,6 +98,12 @@ def test_rounding_again_changes_nothing(w):
     assert torch.equal(quantize_int8(dequantize(q)).values, q.values)
 
 
+@pytest.mark.parity(
+    "quantization",
+    "scales, zero points, fake quantization and its gradient",
+    "ONNX Runtime's formula; the observers of PyTorch",
+    "exact; `1e-6`, equal gradients",
+)
 @pytest.mark.parametrize(("per_channel", "symmetric"), KINDS)
 @given(seed=st.integers(0, 1000))
 def test_parity_with_the_observers_of_torch(per_channel, symmetric, seed):
@@ -126,6 +132,7 @@ def test_parity_with_the_observers_of_torch(per_channel, symmetric, seed):
     assert differences.max() < 1.001
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize("symmetric", [False, True])
 @given(w=MATRICES)
 def test_parity_with_the_formula_of_onnx_runtime(symmetric, w):
@@ -174,6 +181,12 @@ def test_nothing_to_round():
         quantize_int8(torch.ones(0, 3))
 
 
+@pytest.mark.parity(
+    "quantized_layers",
+    "products in integers",
+    "the float product of what the integers stand for; ONNX Runtime's dynamic int8",
+    "`1e-5`; `1e-4`",
+)
 @given(st.integers(0, 500), st.booleans(), st.booleans(), st.booleans())
 def test_the_sum_of_integers_is_the_product_of_what_they_stand_for(seed, channel, bias, static):
     layer = linear(seed=seed, bias=bias)
@@ -320,6 +333,7 @@ def test_bert_in_a_quarter_of_the_space():
             assert (small(**batch).last_hidden_state - wanted).abs().max() < 0.06
 
 
+@pytest.mark.parity
 @given(st.integers(0, 200), st.booleans(), st.booleans())
 def test_parity_with_the_fake_quantization_of_torch(seed, channel, symmetric):
     x = random(5, 7, seed=seed).requires_grad_()

@@ -37,12 +37,19 @@ def chinese_strings() -> list[str]:
     return list(dict.fromkeys([*chinese, *(review.text for review in reviews.load("zh"))]))
 
 
+@pytest.mark.parity(
+    "segmentation",
+    "the parameters of jieba in our HMM",
+    "`jieba.finalseg`, on Chinese names and reviews",
+    "exact",
+)
 def test_jieba_is_reproduced_on_real_text(finalseg, ours):
     strings = chinese_strings()
     assert len(strings) > 2000
     assert [ours.cut(s) for s in strings] == [list(finalseg.cut(s)) for s in strings]
 
 
+@pytest.mark.parity
 def test_jieba_is_reproduced_with_its_dictionary_switched_off(finalseg, ours):
     """``jieba.cut(..., HMM=True)`` itself, its dictionary empty, on Chinese characters alone."""
     import jieba
@@ -54,6 +61,7 @@ def test_jieba_is_reproduced_with_its_dictionary_switched_off(finalseg, ours):
     assert [ours.cut(s) for s in han] == [list(tokenizer.cut(s, HMM=True)) for s in han]
 
 
+@pytest.mark.parity
 @given(st.text(alphabet="我爱自然语言处理的一是不了人\u4e05\u9fa3\u9fd5a1.%，\n ", max_size=20))
 def test_jieba_is_reproduced_on_hard_strings(finalseg, ours, text):
     """Characters that the model has never seen among them (U+4E05, U+9FA3)."""

@@ -46,6 +46,13 @@ def test_two_pairs_by_hand():
     assert info_nce(a, b, 0.5).item() == pytest.approx((first + second) / 2, abs=1e-6)
 
 
+@pytest.mark.parity(
+    "self_supervision",
+    "`info_nce`; `uniformity`; `linear_probe`",
+    "cross-entropy of cosine similarities; all distances by `torch.pdist`; scikit-learn "
+    "with standardized columns",
+    "`1e-5`; `1e-4`; accuracy `1e-2`",
+)
 @given(seeds, st.integers(2, 9), st.floats(0.05, 5))
 def test_it_is_the_cross_entropy_of_the_similarities(seed, n, temperature):
     a, b = normal(n, 4, seed=seed), normal(n, 4, seed=seed + 1)
@@ -123,6 +130,7 @@ def test_alignment_and_uniformity_by_hand():
     assert uniformity(z).item() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parity
 @given(seeds)
 def test_uniformity_is_that_of_all_pairs(seed):
     z = F.normalize(normal(9, 5, seed=seed), dim=-1)
@@ -160,6 +168,7 @@ def clouds(n, seed):
     return z * torch.tensor([1, 10, 0.1, 1, 1]), y
 
 
+@pytest.mark.parity
 def test_the_probe_is_scikit_learns():
     (z, y), (test_z, test_y) = clouds(200, 0), clouds(300, 10)
     mean, deviation = z.mean(0), z.std(0, correction=0)

@@ -70,6 +70,7 @@ def test_a_later_target_token_changes_nothing_before_it():
     assert not torch.equal(a[3], b[3])
 
 
+@pytest.mark.parity("seq2seq", "`product_scores`", "`scaled_dot_product_attention`", "`1e-5`")
 def test_product_scores_equal_the_fused_attention():
     generator = torch.Generator().manual_seed(0)
     h, keys = (torch.randn(2, n, 4, generator=generator) for n in (3, 5))

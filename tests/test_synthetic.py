@@ -48,6 +48,12 @@ def test_probabilities_of_all_strings_sum_to_one(seed, length):
     assert total == pytest.approx(1)
 
 
+@pytest.mark.parity(
+    "synthetic",
+    "`MarkovSource.entropy_rate`",
+    "block entropies by enumeration of all strings",
+    "`1e-6`",
+)
 def test_block_entropies_grow_by_the_rate():
     """H(X_1..X_n) by enumeration: each character past the order adds exactly the rate."""
     source = random_source(1)
@@ -68,6 +74,12 @@ def test_next_logprobs_agree_with_logprobs():
     np.testing.assert_allclose(np.exp(source.next_logprobs("ab")).sum(), 1)
 
 
+@pytest.mark.parity(
+    "synthetic",
+    "`MarkovSource.logprobs`",
+    "entropy of a long sample against the exact rate, in bits",
+    "`0.01`, absolute",
+)
 def test_sample_matches_its_law_and_its_entropy():
     source = random_source(3)
     sample = source.sample(100_000, np.random.default_rng(0))

@@ -97,20 +97,30 @@ def test_training_stops_when_no_pair_repeats():
     assert [bpe.tokens[a] + bpe.tokens[b] for a, b in bpe.merges] == ["ab"]
 
 
+@pytest.mark.parity(
+    "bpe",
+    "`BytePairEncoding.train`: merges and their order",
+    "`tokenizers`, `BpeTrainer`, on a text full of ties, on real text, on the "
+    "documentation corpus, and on Tiny Shakespeare where there is a copy",
+    "exact",
+)
 @pytest.mark.parametrize("level", ["byte", "character"])
 def test_parity_with_tokenizers_on_a_text_full_of_ties(level):
     check_parity(SAMPLE, 400, level)
 
 
+@pytest.mark.parity("bpe", "`BytePairEncoding.encode`", "`tokenizers`, `Tokenizer.encode`", "exact")
 @pytest.mark.parametrize("level", ["byte", "character"])
 def test_parity_with_tokenizers_on_real_text(level):
     check_parity(real_text(), 3000, level)
 
 
+@pytest.mark.parity
 def test_parity_with_tokenizers_on_the_docs_corpus():
     check_parity(docs.text("train"), 4000, "byte")
 
 
+@pytest.mark.parity
 def test_parity_with_tokenizers_on_shakespeare(mirror):
     path = mirror / "tinyshakespeare" / "input.txt"
     check_parity(path.read_text(encoding="utf-8"), 4000, "character")

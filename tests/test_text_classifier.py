@@ -89,6 +89,12 @@ def test_few_texts_make_one_batch_and_no_text_is_left_out_for_good(encoder):
     assert {label for step in range(20) for label in batch(step)[1].tolist()} == {0, 1, 2}
 
 
+@pytest.mark.parity(
+    "text_classifier",
+    "`SoftPrompt` with the vectors of words",
+    "the encoder on texts that begin with these words",
+    "`1e-5`, absolute",
+)
 def test_a_prompt_of_the_vectors_of_words_equals_the_words(encoder):
     soft = SoftPrompt(encoder, 3, generator()).eval()
     words = encoder.tokenizer("this movie is", add_special_tokens=False)["input_ids"]

@@ -68,6 +68,12 @@ def posterior(x: sp.csr_array, n_topics: int) -> dict[tuple[int, ...], float]:
 # --- against enumeration ---------------------------------------------------------------------
 
 
+@pytest.mark.parity(
+    "topics",
+    "the joint probability that the sampler uses",
+    "enumeration on a tiny corpus",
+    "`1e-10`, absolute",
+)
 def test_log_joint_is_that_of_the_urn():
     tokens = topics.tokens_of(TINY)
     for z, logp in posterior(TINY, 3).items():
@@ -225,6 +231,12 @@ def test_the_topics_of_a_synthetic_corpus_are_found(method):
     assert best_match(found, true) < 0.08
 
 
+@pytest.mark.parity(
+    "topics",
+    "variational `LDA`: bound, perplexity of held-out text",
+    "`sklearn.decomposition.LatentDirichletAllocation`",
+    "`1e-4`, `5e-4`",
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_mixtures_bound_and_perplexity_of_given_topics_are_those_of_scikit_learn(method):
     """scikit-learn with our topics, Gibbs' too: the definitions are the same.
@@ -247,6 +259,7 @@ def test_mixtures_bound_and_perplexity_of_given_topics_are_those_of_scikit_learn
     assert ours.perplexity(held_out) == pytest.approx(theirs.perplexity(held_out), rel=5e-4)
 
 
+@pytest.mark.parity
 def test_held_out_perplexity_is_within_two_percent_of_scikit_learn():
     """Equal topics, priors and passes, each from starts of its own: the medians of five.
 
@@ -283,6 +296,12 @@ def modules(part: str, step: int) -> list[str]:
     return [" ".join(sentences) for sentences in own.values() if len(sentences) > 9][::step]
 
 
+@pytest.mark.parity(
+    "topics",
+    "both methods trained on docstrings: completed documents, and the bound",
+    "`LatentDirichletAllocation` at equal topics, priors and passes",
+    "at most `2e-2` worse",
+)
 def test_on_docstrings_both_methods_are_as_good_as_scikit_learn():
     """At most two percent above, at equal topics, priors and passes; medians of three starts.
 

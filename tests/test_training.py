@@ -52,6 +52,12 @@ def weights(model):
 # ---- what it computes
 
 
+@pytest.mark.parity(
+    "training",
+    "`fit` with SGD, momentum, Adam, AdamW and a schedule",
+    "our `optim` functions written out step by step: losses, weights",
+    "`1e-10` absolute, `1e-9`",
+)
 @pytest.mark.parametrize(
     ("optimizer", "update"),
     [
@@ -195,6 +201,12 @@ def killed_at(batch, death):
     return until
 
 
+@pytest.mark.parity(
+    "training",
+    "a run that was killed and continued",
+    "the same run, uninterrupted",
+    "exact",
+)
 @pytest.mark.parametrize("death", [0, 1, 7, 14, 15, 16, 29, 39])
 @pytest.mark.parametrize(
     "optimizer", [torch.optim.AdamW, torch.optim.SGD, partial(torch.optim.SGD, momentum=0.9)]
@@ -405,6 +417,12 @@ def test_the_length_of_a_trapezoid_can_be_decided_late():
     assert short(60) == long(90) == 0
 
 
+@pytest.mark.parity(
+    "training",
+    "`cosine`",
+    "`torch.optim.lr_scheduler.CosineAnnealingLR`",
+    "`1e-9`, absolute",
+)
 def test_cosine_equals_torch():
     parameter = nn.Parameter(torch.zeros(1))
     stepper = torch.optim.SGD([parameter], lr=1.0)

@@ -367,6 +367,12 @@ NETWORKS = {
 CALLS = {"stack": lambda m, x: m(x), "bert": lambda m, x: m(x).last_hidden_state}
 
 
+@pytest.mark.parity(
+    "transfer",
+    "merged and unmerged",
+    "each other; the weights before",
+    "`1e-5`; exact",
+)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_merged_is_unmerged(kind):
     make, names, x = NETWORKS[kind]
@@ -390,6 +396,12 @@ def test_merged_is_unmerged(kind):
     assert torch.equal(call(model, x), changed)
 
 
+@pytest.mark.parity(
+    "transfer",
+    "`LoRA` with the same weights: outputs, gradients, merged weights",
+    "`peft`",
+    "`1e-6`, absolute; gradients `1e-4`",
+)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_parity_with_peft(kind):
     """Outputs, gradients, trainable parameters and merged weights with the same A and B."""

@@ -51,6 +51,12 @@ def test_attention_by_hand():
     torch.testing.assert_close(mixed, torch.tensor([[8.0], [5.0]]))
 
 
+@pytest.mark.parity(
+    "transformer",
+    "`fused_attention` (PyTorch's kernel) and its gradients",
+    "`attention`, written out, with and without a past",
+    "`1e-5`",
+)
 @given(
     t=st.integers(1, 9), past=st.integers(0, 9), d=st.integers(1, 8), seed=st.integers(0, 99),
     scale=st.sampled_from([0.1, 1.0, 10.0]),
@@ -88,6 +94,7 @@ def test_turned_products_depend_on_the_distance_alone(m, n, shift):
     assert rotate(q, m).norm().item() == pytest.approx(q.norm().item(), abs=1e-5)
 
 
+@pytest.mark.parity("transformer", "`rotate`", "the rotations of Llama in `transformers`", "`1e-5`")
 def test_rotations_are_those_of_llama():
     x = draws(2, 3, 7, 8)
     rates = 10_000.0 ** (-torch.arange(0, 8, 2) / 8)
@@ -213,6 +220,12 @@ configurations = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parity(
+    "transformer",
+    "`GPT.from_huggingface`: logits on random configurations",
+    "`transformers.GPT2LMHeadModel`",
+    "`1e-5`",
+)
 @given(configurations)
 @settings(max_examples=30)
 def test_logits_are_those_of_gpt2(configuration):
@@ -225,6 +238,12 @@ def test_logits_are_those_of_gpt2(configuration):
         torch.testing.assert_close(ours.to_huggingface()(x).logits, expected, rtol=0, atol=0)
 
 
+@pytest.mark.parity(
+    "transformer",
+    "`GPT.generate` at temperature 0, with the cache",
+    "`GPT2LMHeadModel.generate`; our network without a cache",
+    "exact",
+)
 @given(configurations, st.integers(1, 5))
 @settings(max_examples=15)
 def test_greedy_generation_is_that_of_gpt2(configuration, prompt):
@@ -238,6 +257,12 @@ def test_greedy_generation_is_that_of_gpt2(configuration, prompt):
     assert GPT.from_huggingface(theirs).generate(x, length, temperature=0).equal(expected)
 
 
+@pytest.mark.parity(
+    "transformer",
+    "`GPT.to_huggingface`, stored and opened by `AutoModelForCausalLM`",
+    "our own logits",
+    "`1e-5`",
+)
 def test_what_is_trained_here_opens_in_transformers(tmp_path):
     def loss(model, batch):
         logits, _ = model(batch[:, :-1])
@@ -279,6 +304,7 @@ def test_rotary_positions_do_not_fit_into_gpt2():
 # ---- generation
 
 
+@pytest.mark.parity
 def test_generation_without_a_cache_is_the_same():
     model, x = small(), tokens(2, 3)
     text = x

@@ -39,6 +39,12 @@ def test_the_reach_is_exact(kind, n):
         assert not torch.equal(network(changed)[0][0, -1], base)  # the last that is seen
 
 
+@pytest.mark.parity(
+    "windowed",
+    "`FixedWindowLM`; `CausalCNNLM`",
+    "vectors put side by side; a padded `torch.nn.Conv1d`; central differences",
+    "`1e-5`",
+)
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(0, 100))
 def test_bengio_by_concatenation(n, t, seed):
     network = FixedWindowLM(n, 9, 4, 6, generator=generator(seed))
@@ -50,6 +56,7 @@ def test_bengio_by_concatenation(n, t, seed):
         torch.testing.assert_close(network(x)[0][:, place], wanted, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parity
 def test_a_convolution_is_a_padded_one():
     network = CausalCNNLM(1, 9, 6, generator=generator())
     x = torch.randint(9, (2, 7), generator=generator())

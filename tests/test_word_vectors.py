@@ -70,6 +70,7 @@ def test_the_loss_by_hand():
     assert sgns_loss(center, context, negative).item() == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parity
 def test_the_gradient_against_finite_differences():
     v, u, n = normal(3, 4), normal(3, 4, seed=1), normal(3, 2, 4, seed=2)
     inputs = [z.requires_grad_() for z in (v, u, n)]
@@ -84,6 +85,12 @@ def test_the_gradient_against_finite_differences():
             assert gradient[place].item() == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=1e-8)
 
 
+@pytest.mark.parity(
+    "word_vectors",
+    "`sgns_loss` and its gradient",
+    "`binary_cross_entropy_with_logits`; central differences",
+    "`1e-12`; `1e-8`",
+)
 def test_the_loss_is_that_of_logistic_regression():
     v, u, n = normal(5, 3), normal(5, 3, seed=1), normal(5, 4, 3, seed=2)
     products = torch.cat([(u * v).sum(-1, keepdim=True), torch.einsum("bkd,bd->bk", n, v)], dim=1)
