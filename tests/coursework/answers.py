@@ -192,6 +192,37 @@ RUNS: dict[str, list[dict[str, tuple[str, str, set[str]]]]] = {
             "teacher": ("        s = s - s.max(axis=1, keepdims=True)\n", "", {"teacher-large"}),
         },
     ],
+    "gradient-based": [
+        {
+            "descend": ("theta = theta - lr", "theta -= lr", {"descend-kept"}),
+            "best_start": ("h * (1 - lr * h)", "h * abs(1 - lr * h)", {"start-first"}),
+            "meta_gradient": ("create_graph=not first_order", "create_graph=True", {"meta-first"}),
+            "reptile": ("np.mean(ends", "np.sum(ends", {"reptile-mean"}),
+            "numbered": (
+                "rng.permutation(len(classes))[place]",
+                "rng.integers(len(classes), size=len(classes))[place]",
+                {"numbered-classes"},
+            ),
+        },
+        {
+            "descend": ("range(steps)", "range(max(1, steps))", {"descend-none"}),
+            "best_start": ("2 * steps)", "2)", {"start-steps"}),
+            "meta_gradient": ("in range(steps)", "in range(1)", {"meta-steps"}),
+            "reptile": ("theta + rate *", "theta + 1 *", {"reptile-rate"}),
+            "numbered": (
+                "rng.permutation(len(classes))[place]",
+                "place",
+                {"numbered-varied"},
+            ),
+        },
+        {
+            "meta_gradient": (
+                "tuple(p - lr * g for p, g in zip(phi, slope))",
+                "(*phi[:-1], phi[-1] - lr * slope[-1])",
+                {"meta-network"},
+            ),
+        },
+    ],
 }
 
 # Honest partial answers: the tasks that were answered, and the points that they get.
@@ -220,5 +251,10 @@ PARTIAL: dict[str, list[tuple[set[str], float]]] = {
         ({"prune"}, 6.0),
         ({"quantize", "teacher"}, 12.0),
         ({"rank", "prune"}, 14.0),
+    ],
+    "gradient-based": [
+        ({"descend"}, 6.0),
+        ({"best_start", "reptile"}, 10.0),
+        ({"meta_gradient", "numbered"}, 12.0),
     ],
 }
