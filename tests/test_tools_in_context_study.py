@@ -41,6 +41,15 @@ def test_the_formulas_come_out_again(report):
         assert np.allclose(np.array(errors)[calm], np.array(stored)[calm], rtol=2e-3)
 
 
+def test_the_rulers_come_out_again(report):
+    found = study.rulers(1, 8)
+    for label, own in report["regression"]["rulers"]["8"][1].items():
+        assert found[label] == pytest.approx(own, rel=1e-3)
+    assert found["known"]["knows them"] < found["known"]["ridge"]
+    assert found["new"]["ridge"] < found["new"]["knows them"]
+    assert study.at_the_start() == pytest.approx(report["rules"]["start"], rel=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["sequence", "set"])
 def test_the_stored_weights_are_those_that_were_scored(report, kind):
     model = study.load_reader(kind)

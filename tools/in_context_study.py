@@ -202,6 +202,29 @@ def few_functions(seed: int, functions: int) -> dict[str, object]:
     return {"known": set_errors(model, known), "new": set_errors(model, held_out())}
 
 
+def choose_among(pool: Tensor, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
+    """Exact Bayes where the function is one of a few: their mean, weighted by how well they fit."""
+    fits = -(y - torch.einsum("bsd,mdo->mbso", x, pool)).square().sum((-2, -1)) / (2 * NOISE**2)
+    return query @ torch.einsum("mb,mdo->bdo", fits.softmax(0), pool)
+
+
+def rulers(seed: int, functions: int) -> dict[str, dict[str, float]]:
+    """Errors after ten examples of ridge, and of the Bayes predictor that knows the functions."""
+    pool = torch.randn(functions, D, 1, generator=torch.Generator().manual_seed(seed))
+    known = [tasks(seed, 10**5 + i, functions) for i in range(-(-TESTS // BATCH))]
+    found = {}
+    for label, task in (("known", Task(*map(torch.cat, zip(*known)))), ("new", held_out())):
+        x, y, query, target = task
+        answers = {
+            "ridge": query @ posterior(x, y, NOISE).mean,
+            "knows them": choose_among(pool, x, y, query),
+        }
+        found[label] = {
+            k: round(float((a - target).square().mean()), 5) for k, a in answers.items()
+        }
+    return found
+
+
 def keep_weights(kind: str, seed: int, model: nn.Module) -> None:
     if seed == 0:
         WORK.mkdir(parents=True, exist_ok=True)
@@ -502,6 +525,7 @@ def regression() -> dict[str, object]:
             ]
             for m in FUNCTIONS
         },
+        "rulers": {str(m): [rulers(s, m) for s in SEEDS] for m in FUNCTIONS},
     }
 
 
@@ -519,8 +543,17 @@ def language_models() -> dict[str, object]:
     }
 
 
+def at_the_start() -> dict[str, float]:
+    """The mean gap before the first step."""
+    found = {"same": problems(200, TEST_SEED), "scaled": problems(200, TEST_SEED + 1, 3.0)}
+    return {
+        k: round(float((p.y.square().mean((1, 2)) - p.least).mean()), 4) for k, p in found.items()
+    }
+
+
 def update_rules() -> dict[str, object]:
     return {
+        "start": at_the_start(),
         "learned": {
             how: [kept(f"rule {how} {s}", lambda s=s, how=how: learned_rule(s, how)) for s in SEEDS]
             for how in RULES
