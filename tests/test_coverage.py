@@ -73,7 +73,7 @@ IDEAS: dict[str, tuple[Place, ...]] = {
     ),
     "machine translation": whole("meta-learning/meta-nlp", "practice/applications"),
     "speech recognition": whole("practice/applications"),
-    "sentiment analysis": whole("practice/applications"),
+    "sentiment analysis": whole("practice/sentiment"),
     "gradient descent, SGD, adaptive and scheduled learning rates": (
         Place(OPTIMISATION, "sec-gradient-descent"),
         Place(OPTIMISATION, "sec-adaptive-rates"),
@@ -102,12 +102,11 @@ PENDING = frozenset(
         "text generation, sequence generation",
         "machine translation",
         "speech recognition",
-        "sentiment analysis",
         "trends: more efficient learning strategies, stronger generalisation, smarter application",
         "challenges: too little data, limited compute, model complexity",
     }
 )
-MOST_PENDING = 7
+MOST_PENDING = 6
 ROWS = 24
 
 
