@@ -1,12 +1,11 @@
-"""Classify the sentiment of reviews in every way the book has, for the chapter "Sentiment".
+"""Classify the sentiment of reviews in many ways, for the chapter "Sentiment analysis".
 
-``python -m tools.sentiment_study`` scores counts, maximum entropy and a pretrained encoder, frozen
-and fine-tuned, by five-fold cross-validation over five divisions of the reviews; learns in one
-domain and asks in another; and gives a new domain few labels, with and without meta-learning on the
-other seven. Penalties and the rates of meta-learning are chosen inside the
-training texts. Each run is kept in
-``build/sentiment`` when it ends. Everything goes to ``notebooks/data/sentiment.json``; 20 minutes
-on one core.
+``python -m tools.sentiment_study`` scores counts, maximum entropy and a frozen encoder by five-fold
+cross-validation over five divisions of the reviews; learns in one domain and asks in another; gives
+a new domain few labels, with and without meta-learning on the other seven; and asks about
+negations. Penalties and the rates of meta-learning are chosen inside the training texts. Each run
+is kept in ``build/sentiment`` when it ends. Everything goes to ``notebooks/data/sentiment.json``;
+ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -38,18 +37,13 @@ from nlpmeta.metrics import precision_recall_f1
 from nlpmeta.pretrained import SHA256, load_encoder
 from nlpmeta.segmentation import load_jieba
 from nlpmeta.text import words
-from nlpmeta.text_classifier import TextClassifier, text_batches, text_loss
-from nlpmeta.training import cosine, fit
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/sentiment.json", ROOT / "build/sentiment"
 LABELS = reviews.LABELS  # positive, negative, mixed: 0, 1, 2
 DIVISIONS, FOLDS = (0, 1, 2, 3, 4), 5
-FINE_DIVISIONS = (0,)  # of the whole encoder, which takes longest
 PENALTIES = {"words": (0.3, 1.0, 3.0), "vectors": (3.0, 10.0, 30.0, 100.0)}
 SMOOTHING = (0.1, 0.3, 1.0)
-# The whole encoder: two passes, and a rate that the chapter "Fine-tuning" tried, not chosen here.
-RATE, STEPS, SIZE, LONGEST = 1e-4, 52, 16, 96
 # Written down before any score was seen: what comes to mind when one thinks of praise and blame.
 LEXICON = {
     "en": (
@@ -262,39 +256,6 @@ def from_english() -> np.ndarray:
     penalty = chosen(partial(_scores, maxent, x, both), both, train, PENALTIES["vectors"],
                      most_probable)  # fmt: skip
     return maxent(x, both, train, penalty)[len(y) :].argmax(1)
-
-
-# --- a whole encoder -----------------------------------------------------------------------------
-
-
-def fine_tuned(texts: Sequence[str], y: np.ndarray, n: int, rate: float, seed: int):
-    """A classifier all of whose weights were trained on these texts."""
-    encoder = load_encoder()
-    encoder.max_length = LONGEST
-    model = TextClassifier(encoder, n, torch.Generator().manual_seed(seed))
-    batch = text_batches(encoder, list(texts), y.tolist(), SIZE, seed)
-    plan = cosine(STEPS, warmup=STEPS // 10)
-    fit(model, text_loss, batch, steps=STEPS, lr=rate, schedule=plan, clip=1.0, seed=seed,
-        optimizer=torch.optim.AdamW)  # fmt: skip
-    return model
-
-
-def fine_tuned_fold(division: int, fold: int) -> list[list[float]]:
-    """Log probabilities of a fold's test texts."""
-    texts, y, _ = data("en")
-    train, test = folds(y, division)[fold]
-    model = fine_tuned([texts[i] for i in train], y[train], 3, RATE, division)
-    found = model.logits([texts[i] for i in test]).log_softmax(1)
-    return [[round(v, 3) for v in row] for row in found.tolist()]
-
-
-def fine_tuned_guesses(division: int) -> np.ndarray:
-    """Its guesses, all folds together."""
-    _, y, _ = data("en")
-    found = np.zeros((len(y), 3))
-    for fold, (_, test) in enumerate(folds(y, division)):
-        found[test] = kept(f"fine {division} {fold}", partial(fine_tuned_fold, division, fold))
-    return found.argmax(1)
 
 
 # --- domains -------------------------------------------------------------------------------------
@@ -536,13 +497,6 @@ def negations() -> dict[str, list[list[int]]]:
     return found
 
 
-def fine_negations() -> list[list[int]]:
-    """The same by the whole encoder."""
-    texts, y, _, _ = clear()
-    model = fine_tuned(texts, y, 2, RATE, 0)
-    return model.logits([s for pair in PAIRS for s in pair]).argmax(1).view(-1, 2).tolist()
-
-
 # --- all of it -----------------------------------------------------------------------------------
 
 
@@ -581,12 +535,9 @@ def recipe() -> dict[str, object]:
         "command": "python -m tools.sentiment_study",
         "corpus": reviews.EXPECTED,
         "encoder": SHA256,
-        "divisions": [len(DIVISIONS), len(FINE_DIVISIONS)],
+        "divisions": len(DIVISIONS),
         "folds": FOLDS,
         "texts": hashlib.sha256("\n".join(data("en")[0]).encode()).hexdigest(),
-        "steps": STEPS,
-        "size": SIZE,
-        "rate": RATE,
     }
 
 
@@ -601,7 +552,6 @@ def main() -> None:
         for way in WAYS
     }
     matrices = {f: kept(f"matrix {f}", partial(matrix, f)) for f in ("words and pairs", "vectors")}
-    boards["en"]["fine-tuned encoder"] = [as_text(fine_tuned_guesses(d)) for d in FINE_DIVISIONS]
     report = {
         "recipe": recipe(),
         "guesses": boards,
@@ -609,10 +559,7 @@ def main() -> None:
         "few": few_labels,
         "pairs": PAIRS,
         "lexicon": LEXICON,
-        "negations": {
-            **kept("negations", negations),
-            "fine-tuned": kept("fine negations", fine_negations),
-        },
+        "negations": kept("negations", negations),
     }
     TARGET.write_text(json.dumps(report, ensure_ascii=False) + "\n", encoding="utf-8")
 
