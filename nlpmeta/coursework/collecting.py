@@ -1,8 +1,9 @@
-"""Take in what students handed in: a folder or a zip from Canvas, Moodle or anywhere, into
-``submitted/<student>/<set>/``.
+"""Take in what students handed in: a folder or a zip from Canvas, Moodle or anywhere, or the
+``inbound`` folder of nbgrader's exchange, into ``submitted/<student>/<set>/``.
 
-Only notebooks are taken. Links, paths that lead outside and files that unpack to more than is
-allowed are left where they are and reported. Exports ``collect`` and ``student_of``.
+Only notebooks are taken, and from an exchange what nbgrader needs to return feedback. Links, paths
+that lead outside and files that unpack to more than is allowed are left where they are and
+reported. Exports ``collect`` and ``student_of``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from nlpmeta.corpora._cache import write_atomic
@@ -22,6 +24,11 @@ from nlpmeta.coursework.repair import LARGEST
 MOST_FILES, MOST_BYTES = 20_000, 4_000_000_000
 MOODLE = re.compile(r"(?P<who>[^/]+?)_(?P<id>\d+)_assignsubmission_file")
 CANVAS = re.compile(r"(?P<who>[a-z0-9]+)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)", re.IGNORECASE)
+EXCHANGE = re.compile(  # nbgrader names a folder by student, set, time and random letters
+    r"(?P<who>.+)\+(?P<set>[^+]+)\+(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?) (?P<zone>\w+)"
+    r"(\+[^+]+)?"
+)
+SECRET = re.compile(rb"[0-9a-f]{16,256}")  # by which a student's own nbgrader finds the feedback
 KEPT = {".ipynb", ".json"}
 
 
@@ -65,6 +72,8 @@ def collect(course: Course, name: str, origin: Path) -> tuple[list[str], list[st
         If ``origin`` is neither a folder nor a zip file.
     """
     problems: list[str] = []
+    if origin.is_dir() and any(EXCHANGE.fullmatch(path.name) for path in origin.iterdir()):
+        return _from_exchange(course, name, origin, problems), problems
     if origin.is_dir():
         files = _in_folder(origin, problems)
     elif zipfile.is_zipfile(origin):
@@ -78,12 +87,56 @@ def collect(course: Course, name: str, origin: Path) -> tuple[list[str], list[st
             file = re.sub(r"-\d+(?=\.\w+$)", "", found["file"])
         handed.setdefault(student, {})[_plain(file)] = content
     for student, contents in sorted(handed.items()):
-        folder = course.root / "submitted" / student / name
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        for file, content in contents.items():
-            write_atomic(folder / file, content)
+        _put(course, name, student, contents)
     return sorted(handed), problems
+
+
+def _put(course: Course, name: str, student: str, contents: dict[str, bytes]) -> None:
+    folder = course.root / "submitted" / student / name
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    for file, content in contents.items():
+        write_atomic(folder / file, content)
+
+
+def _from_exchange(course: Course, name: str, inbound: Path, problems: list[str]) -> list[str]:
+    """The last submission of every student, if the account that it is named after made it."""
+    found = []
+    for path in inbound.iterdir():
+        about = EXCHANGE.fullmatch(path.name)
+        if about and about["set"] == name and path.is_dir() and not path.is_symlink():
+            found.append((about["time"], about["who"], path, about["zone"]))
+    owners = {path: _owner(path) for _, _, path, _ in found}
+    shared = len(set(owners.values())) == 1  # one account for all, as in containers
+    latest = {}
+    for time, who, path, zone in sorted(found):
+        if not shared and owners[path] != who:
+            problems.append(f"{path.name}: belongs to the account {owners[path]}, not taken")
+        else:
+            latest[who] = (time, path, zone)
+    students = []
+    for who, (time, path, zone) in sorted(latest.items()):
+        student = who if re.fullmatch(r"\w[\w.@-]*", who) else _plain(who)
+        contents = {_plain(PurePosixPath(f).name): text for f, text in _in_folder(path, problems)}
+        secret = path / "submission_secret.txt"
+        try:
+            datetime.fromisoformat(time)  # nbgrader stops at a time that is none
+            contents["timestamp.txt"] = f"{time} {zone}".encode()
+            with secret.open("rb") as file:
+                if not secret.is_symlink() and SECRET.fullmatch(text := file.read(300)):
+                    contents[secret.name] = text
+        except (ValueError, OSError) as error:
+            problems.append(f"{path.name}: feedback cannot be returned: {str(error)[:100]}")
+        _put(course, name, student, contents)
+        students.append(student)
+    return students
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, NotImplementedError):  # an account of another machine; Windows
+        return "unknown"
 
 
 def _in_folder(folder: Path, problems: list[str]) -> Iterator[tuple[str, bytes]]:

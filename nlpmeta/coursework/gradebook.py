@@ -35,6 +35,7 @@ from nlpmeta.coursework.course import Course, read_source, split_hidden
 from nlpmeta.coursework.running import Template
 
 PASSED, FAILED = "passed", "not passed"
+EXCHANGED = ("timestamp.txt", "submission_secret.txt")  # with which nbgrader returns feedback
 
 
 class RecordedRun(NbGraderPreprocessor):
@@ -133,6 +134,10 @@ def record(course: Course, template: Template, student: str, result: dict) -> No
         return
     path = course.notebook("repaired", name, student)
     write_atomic(path, result["notebook"].encode())
+    for own in EXCHANGED:
+        (path.parent / own).unlink(missing_ok=True)
+        if (given := course.root / "submitted" / student / name / own).is_file():
+            write_atomic(path.parent / own, given.read_bytes())
     _sure(_api(course).autograde(name, student, force=True))
     write_atomic(done, result["print"].encode())
 
