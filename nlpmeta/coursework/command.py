@@ -60,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Do one step; 0 if all went well, 1 if something is left for a person."""
+    mask = os.umask(0)
+    os.umask(mask | 0o007)  # grades and submissions are not for other accounts of the machine
     try:
         course = Course.at(chosen.course_dir)
         if getattr(chosen, "trust_submissions", False):
@@ -71,6 +73,8 @@ def run(chosen: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"Stopped: {error}", file=sys.stderr)
         return 1
+    finally:
+        os.umask(mask)
 
 
 def _gradebook():

@@ -66,6 +66,11 @@ def test_the_gradebook_holds_what_was_earned(course):
     assert {score["of"] for score in scores.values()} == {8.0}
 
 
+def test_other_accounts_of_the_machine_cannot_read_grades_and_work(course):
+    for kept in ("gradebook.db", "results/tiny/ada.json", "submitted/ada/tiny"):
+        assert (course.root / kept).stat().st_mode & 0o007 == 0, kept
+
+
 def dump(course: Course) -> list[str]:
     with sqlite3.connect(course.root / "gradebook.db") as base:
         return [line for line in base.iterdump() if 'INTO "grade"' in line]

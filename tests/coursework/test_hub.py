@@ -207,8 +207,7 @@ def test_fetch_submit_collect_grade_and_return(place, hub):
         assert page.owner() == student
         assert says in page.read_text()
         assert "emit(" not in page.read_text()
-        closed = home / "class" / "gradebook.db"
-        assert subprocess.run(
-            ["cat", str(closed)], user=student, capture_output=True, check=False
-        ).returncode, "the gradebook can be read by students"
+        for closed in ("gradebook.db", f"submitted/{STUDENTS[0]}/tiny/tiny.ipynb"):
+            command = ["test", "-r", str(home / "class" / closed)]
+            assert subprocess.run(command, user=student, check=False).returncode == 1
         hub.ask(f"/hub/api/users/{student}/server", method="DELETE")
