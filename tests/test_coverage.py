@@ -72,7 +72,7 @@ IDEAS: dict[str, tuple[Place, ...]] = {
         "practice/applications",
     ),
     "machine translation": whole("meta-learning/meta-nlp", "practice/applications"),
-    "speech recognition": whole("practice/applications"),
+    "speech recognition": whole("practice/speech"),
     "sentiment analysis": whole("practice/sentiment"),
     "gradient descent, SGD, adaptive and scheduled learning rates": (
         Place(OPTIMISATION, "sec-gradient-descent"),
@@ -101,12 +101,11 @@ PENDING = frozenset(
         "text summarisation",
         "text generation, sequence generation",
         "machine translation",
-        "speech recognition",
         "trends: more efficient learning strategies, stronger generalisation, smarter application",
         "challenges: too little data, limited compute, model complexity",
     }
 )
-MOST_PENDING = 6
+MOST_PENDING = 5
 ROWS = 24
 
 
