@@ -101,11 +101,9 @@ PENDING = frozenset(
         "text summarisation",
         "text generation, sequence generation",
         "machine translation",
-        "trends: more efficient learning strategies, stronger generalisation, smarter application",
-        "challenges: too little data, limited compute, model complexity",
     }
 )
-MOST_PENDING = 5
+MOST_PENDING = 3
 ROWS = 24
 
 
