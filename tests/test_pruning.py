@@ -119,6 +119,17 @@ def test_pruning_twice_is_pruning_once(sparsity):
         assert torch.equal(value, once[name])
 
 
+@pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.5, 0.75])
+def test_of_equal_scores_as_many_go_as_are_asked_for(sparsity):
+    model = nn.Sequential(nn.Linear(8, 1, bias=False))
+    model[0].weight.data = torch.tensor([[1.0, 2.0, 1.0, -1.0, 2.0, 1.0, 3.0, -2.0]])
+    before = model[0].weight.abs()
+    mask = prune_magnitude(model, sparsity)["0"]
+    assert int((~mask).sum()) == round(8 * sparsity)
+    if 0 < sparsity:
+        assert before[~mask].max() <= before[mask].min()
+
+
 @pytest.mark.parametrize(
     ("sparsity", "scope", "match"),
     [

@@ -31,7 +31,7 @@ TARGET = Path(__file__).resolve().parent.parent / "notebooks/data/sharing.json"
 SHOTS, SEEDS = (5, 20, 60), 5
 COUPLINGS, PENALTIES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0), (0.3, 1.0)
 GROUPS = (1, 2, 3, 4, 6, 12)
-WAYS = ("alone", "trunk", "trunk and head", "everything")
+WAYS = ("alone", "trunk", "trunk, heads alike", "trunk and head", "everything")
 ADDED = ("initial", "length", "which", "random")
 WEIGHED = (
     ("family es", "length es"),
@@ -120,8 +120,14 @@ def linear() -> dict:
 
 
 def shared_network(tasks: Sequence[Task], way: str, seed: int) -> SharedTrunk:
-    """What all tasks have in common: the trunk, the head as well, or a head beside their own."""
+    """What all tasks have in common: the trunk, the head as well, or a head beside their own.
+
+    With heads alike each task has a head of its own, and all begin as copies of the first.
+    """
     model = network(tasks, way == "everything", 64, seed)
+    if way == "trunk, heads alike":
+        for head in model.heads:
+            head.load_state_dict(model.heads[0].state_dict())
     if way == "trunk and head":
         model.shared = nn.Linear(64, tasks[0].n_classes)
         initialize(model.shared, torch.Generator().manual_seed(seed))

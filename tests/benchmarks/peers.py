@@ -930,8 +930,8 @@ def prune_by_magnitude(full: bool) -> Pair:
         1e-12,
         Side(lambda: prune_magnitude(copy.deepcopy(network), 0.8), checksum),
         Side(theirs, checksum),
-        "Both search the weights of each layer for the smallest; ours checks first that all "
-        "weights and scores are finite.",
+        "Both search the weights of each layer for the smallest: ours for the largest that goes, "
+        "theirs for all that go. Ours checks first that all weights and scores are finite.",
     )
 
 
