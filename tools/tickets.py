@@ -30,7 +30,7 @@ LIBRARIES = tuple(docs.LIBRARIES)
 PER_LIBRARY = {"train": 400, "validation": 100, "test": 300}
 WORDS, WIDTHS = 1000, (1000, 100, 50, len(LIBRARIES))
 SEEDS, ROUNDS, REMOVED = range(5), 8, 0.5
-STEPS, BATCH, RATES = 250, 60, (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+STEPS, BATCH, RATES = 250, 60, (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 KINDS = ("ticket", "reinitialized", "random mask")
 
 Data = dict[str, tuple[Tensor, Tensor]]
