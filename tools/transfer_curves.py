@@ -70,7 +70,6 @@ RATES = {
 }
 # A rate beyond the grid, tried where the largest of the grid was best.
 BEYOND = {("full", 16): 1e-3, ("scratch", 16): 1e-2}
-SLOW, FAST = 1e-5, 3e-4  # full fine-tuning from all labels: a third and ten times of its rate
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)  # C of logistic regression
 BLOCKS = ["encoder.network.embeddings", *(f"encoder.network.encoder.layer.{i}" for i in range(6))]
 B_STEPS, B_TRAIN = 32, 200
@@ -367,16 +366,6 @@ def curve(method: str, k: int, seed: int) -> dict[str, Any]:
     return row
 
 
-def slow(seed: int) -> dict[str, Any]:
-    """Full fine-tuning from all labels below the smallest rate of the grid; both accuracies."""
-    parts = area_parts()
-    own = draw(parts["train"], 64, seed)
-    model = build("full", len(AREAS), seed)
-    train(model, "full", own, STEPS[64], SLOW, seed)
-    found = {part: round(model.accuracy(*parts[part]), 4) for part in ("validation", "test")}
-    return {"rate": SLOW, "seed": seed, **found}
-
-
 def zero() -> dict[str, Any]:
     """No label: the class whose name, put into a sentence or not, has the nearest vector."""
     test = area_parts()["test"]
@@ -481,10 +470,7 @@ def targets(seed: int) -> dict[str, tuple[Texts, Texts]]:
 
 
 def source(kind: str, seed: int) -> dict[str, Any]:
-    """The same probes after another detour: none, reviews, or areas with shuffled labels.
-
-    The labels are shuffled at the rate of the areas, or at ten times that ("shuffled fast").
-    """
+    """The same probes after another detour: none, reviews, or areas with shuffled labels."""
     row = {"source": kind, "seed": seed}
     if kind == "none":
         return {**row, "targets": probe(pretrained(), seed)}
@@ -495,8 +481,7 @@ def source(kind: str, seed: int) -> dict[str, Any]:
         labels = np.random.default_rng(seed).permutation(own.labels).tolist()
         own = Texts(own.texts, labels)
     model = build("full", n, seed)
-    rate = FAST if kind == "shuffled fast" else chosen("full", 64)
-    train(model, "full", own, steps, rate, seed)
+    train(model, "full", own, steps, chosen("full", 64), seed)
     return {**row, "targets": probe(model.encoder, seed)}
 
 
@@ -587,9 +572,8 @@ def runs() -> dict[str, Callable[[], dict[str, Any]]]:
             for method in ("frozen", "tf-idf", *CURVES):
                 jobs[f"curve {method} {k} {seed}"] = partial(curve, method, k, seed)
         jobs[f"forget scratch {seed}"] = partial(forget_scratch, seed)
-        for kind in ("none", "sentiment", "shuffled", "shuffled fast"):
+        for kind in ("none", "sentiment", "shuffled"):
             jobs[f"source {kind} {seed}"] = partial(source, kind, seed)
-        jobs[f"slow full 64 {seed}"] = partial(slow, seed)
         for method in EXTRAS:
             jobs[f"curve {method} {EXTRA_SIZE} {seed}"] = partial(curve, method, EXTRA_SIZE, seed)
     for seed in range(1):
