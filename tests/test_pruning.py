@@ -126,7 +126,7 @@ def test_of_equal_scores_as_many_go_as_are_asked_for(sparsity):
     before = model[0].weight.abs()
     mask = prune_magnitude(model, sparsity)["0"]
     assert int((~mask).sum()) == round(8 * sparsity)
-    if 0 < sparsity:
+    if sparsity > 0:
         assert before[~mask].max() <= before[mask].min()
 
 
