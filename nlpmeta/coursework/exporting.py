@@ -3,12 +3,21 @@ read.
 
 A student whose submission could not be read has no score, which is not the same as zero. Exports
 ``export`` and ``FORMATS``.
+
+The columns are those that the platforms' own programs look for. Canvas reads "Student", "ID",
+"SIS User ID", "SIS Login ID", "Section" in this order, then a column for each assignment, and a
+row "Points Possible" (instructure/canvas-lms, ``lib/gradebook_importer.rb``). Moodle's grading
+worksheet needs "Identifier", "Grade" and "Last modified (grade)", and an identifier such as
+"Participant 77" (moodle/moodle, ``mod/assign/feedback/offline/importgradeslib.php``); its general
+grade import maps any column (docs.moodle.org, "Grade import"). Gradescope publishes no format for
+imports; its own downloads have "SID", "Email", "Total Score" and "Max Points".
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +77,22 @@ def _bare(kind: str, name: str, scores: dict) -> list[list]:
     if kind == "canvas":
         rows = [["Student", "ID", "SIS User ID", "SIS Login ID", "Section", name]]
         rows += [["Points Possible", "", "", "", "", highest]]
-        return rows + [[student, "", "", student, "", score] for student, score in ready]
+        return rows + [[who, _number(who), "", who, "", score] for who, score in ready]
     if kind == "moodle":
-        rows = [["Identifier", "Email address", "Grade", "Maximum Grade"]]
-        return rows + [[student, student, score, highest] for student, score in ready]
+        rows = [["Identifier", "Email address", "Grade", "Maximum Grade", "Last modified (grade)"]]
+        for student, score in ready:
+            number = _number(student)
+            who = f"Participant {number}" if number else student
+            rows.append([who, student, score, highest, "-"])
+        return rows
     rows = [["Name", "SID", "Email", "Total Score", "Max Points"]]
     return rows + [[student, student, student, score, highest] for student, score in ready]
+
+
+def _number(student: str) -> str:
+    """The platform's own number of a student, which :mod:`collecting` keeps in the name."""
+    found = re.search(r"-(\d+)$", student)
+    return found[1] if found else ""
 
 
 def _filled(roster: Path, kind: str, name: str, scores: dict) -> list[list]:

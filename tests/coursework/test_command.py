@@ -119,6 +119,20 @@ def test_csv_tells_a_crash_from_a_zero(course, capsys):
     assert ["ada", "", "", "ada", "", "4.0"] in canvas
 
 
+def test_csv_has_the_columns_and_numbers_that_the_platforms_look_for(course):
+    scores = {"ada-lovelace-77": {"score": 3.0, "of": 8.0}, "=ben": {"score": 0.0, "of": 8.0}}
+    canvas, moodle, gradescope = (
+        read(exporting.export(course, "tiny", kind, {}, scores)) for kind in exporting.FORMATS[1:]
+    )
+    assert canvas[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "tiny"]
+    assert canvas[1] == ["Points Possible", "", "", "", "", "8.0"]
+    assert canvas[3] == ["ada-lovelace-77", "77", "", "ada-lovelace-77", "", "3.0"]
+    assert {"Identifier", "Grade", "Last modified (grade)"} <= set(moodle[0])
+    assert moodle[2][0] == "Participant 77"
+    assert moodle[1][0] == "'=ben"  # no formula in a spreadsheet
+    assert {"SID", "Email", "Total Score", "Max Points"} <= set(gradescope[0])
+
+
 def test_a_roster_is_filled_in(course, tmp_path):
     roster = tmp_path / "roster.csv"
     roster.write_text("Student,ID,SIS Login ID\nAda,1,ada\nEve,2,eve\n=1+1,3,ben\n")
