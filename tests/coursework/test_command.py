@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from nlpmeta.coursework.sandbox import why_not
 from tests.coursework.conftest import solutions, written
 
 TINY = Path(__file__).parent / "tiny"
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +172,42 @@ def test_an_unknown_set_is_named(walls, tmp_path, capsys):
     for name in ("nothing", "../x"):
         assert main(["coursework", "release", name, "--course-dir", str(tmp_path)]) == 1
         assert "Stopped" in capsys.readouterr().err
+
+
+def test_why_not_says_what_the_kernel_says(monkeypatch):
+    said = "bwrap: No permissions to create a new namespace"
+    failed = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: failed)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert said in why_not.__wrapped__()
+
+
+def test_an_account_without_rights_gets_a_sandbox_or_a_reason(walls):
+    if os.geteuid() != 0:
+        pytest.skip("this is such an account, and the other tests ran as it")
+    code = "from nlpmeta.coursework.sandbox import why_not; print(why_not())"
+    variables = {"PATH": os.defpath, "HOME": "/nonexistent", "PYTHONPATH": str(REPOSITORY)}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=variables, cwd="/", user=65534, group=65534,
+            extra_groups=[], capture_output=True, text=True,
+        )  # fmt: skip
+    except PermissionError:
+        pytest.skip("the Python of these tests lies where only root may read it")
+    assert done.stdout.strip() == "None" or "bubblewrap cannot make a sandbox" in done.stdout
+
+
+def test_where_the_kernel_forbids_namespaces_nothing_is_run(walls, course):
+    none = "echo 0 > /proc/sys/user/max_user_namespaces && exec "
+    command = f"{sys.executable} -m nlpmeta coursework grade tiny --course-dir {course.root}"
+    inner = ["unshare", "--user", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*inner, none + "true"], capture_output=True, check=False).returncode:
+        pytest.skip("namespaces cannot be forbidden here")
+    variables = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([*inner, none + command], env=variables, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "bubblewrap cannot make a sandbox here" in done.stderr
+    assert "Nothing was run" in done.stderr
 
 
 def test_why_not_is_a_sentence(monkeypatch):

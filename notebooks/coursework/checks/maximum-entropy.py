@@ -99,7 +99,7 @@ def data(n, classes, l2):
 
 
 SET = ProblemSet(
-    title="Maximum entropy: filing reviews",
+    title="Maximum entropy: filing sentences",
     hours=6,
     chapter="chapter-maximum-entropy",
     goals=(
@@ -109,7 +109,7 @@ SET = ProblemSet(
         ("fit the model and know when it is fitted", "maxent-scaling"),
         ("say what a penalty relaxes", "maxent-penalties"),
     ),
-    corpora=("reviews",),
+    corpora=("docs",),
     checks=(
         Check("die-loaded", "die", 2, "die: other means of a die with six sides",
               dice(0.55, 0.9, (6, 6, 6)), die),
