@@ -137,6 +137,11 @@ def thinned(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return corrupt(x, generator, "delete", n_symbols=N_SYMBOLS, rate=0.6), x
 
 
+def whole(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A text twice: the one vector that must hold it is the only obstacle."""
+    return x, x
+
+
 def pair_loss(model: MaskedLM, a: Tensor, b: Tensor) -> Tensor:
     """:func:`info_nce` of sentences and their neighbors."""
     return info_nce(model.encode(a), model.encode(b), TEMPERATURE)
@@ -151,6 +156,7 @@ TASKS = {
     "copy": Task(copied, asked_loss),
     "replaced": Task(replaced, asked_loss),
     "deleted": Task(thinned, bag_loss),
+    "squeezed": Task(whole, bag_loss),
     "causal": Task(lambda x, generator: causal_targets(x), asked_loss, causal=True),
     "masked": Task(partial(mask_tokens, mask=MASK, n_symbols=N_SYMBOLS), asked_loss),
     "simcse": Task(lambda x, generator: (x,), twice_loss, lr=1e-3),
