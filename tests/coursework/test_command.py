@@ -6,9 +6,12 @@ import csv
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -166,6 +169,46 @@ def test_a_set_whose_solution_is_wrong_is_not_released(walls, tmp_path, capsys):
     assert main(["coursework", "release", "tiny", "--course-dir", str(tmp_path)]) == 1
     assert "double-number" in capsys.readouterr().err
     assert not list(tmp_path.glob("release/*/*.ipynb"))
+
+
+def test_points_given_in_formgrader_are_exported(course, tmp_path):
+    shutil.copytree(course.root, tmp_path / "class")
+    root, log = tmp_path / "class", (tmp_path / "log").open("wb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("DATA", "RUNTIME", "CONFIG")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}",
+         "--IdentityProvider.token=t"],
+        cwd=root, env=os.environ | own | {"PYTHONPATH": str(REPOSITORY)}, stdout=log, stderr=log,
+    )  # fmt: skip
+
+    def ask(path: str, content: dict | None = None):
+        data, head = content and json.dumps(content).encode(), {"Authorization": "token t"}
+        url = f"http://127.0.0.1:{port}/formgrader/api/{path}"
+        request = urllib.request.Request(url, data, head, method="PUT" if content else "GET")
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return json.loads(reply.read())
+
+    try:
+        for _ in range(240):
+            try:
+                submissions = ask("submitted_notebooks/tiny/tiny")
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.5)
+        mine = next(item["id"] for item in submissions if item["student"] == "ada")
+        grades = ask(f"grades?submission_id={mine}")
+        open_one = next(grade for grade in grades if grade["name"] == "why-answer")
+        ask(f"grade/{open_one['id']}", {"manual_score": 3.0, "extra_credit": 0})
+    finally:
+        server.kill()
+        server.wait()
+    assert main(["coursework", "export", "tiny", "--course-dir", str(root)]) == 0
+    rows = {row[0]: row for row in read(root / "exported" / "tiny.all.csv")}
+    assert rows["ada"][3:6] == ["7.0", "8.0", ""]
 
 
 def test_an_unknown_set_is_named(walls, tmp_path, capsys):
