@@ -14,6 +14,7 @@ from tests.book.sources import ROOT
 PACKAGE = ROOT / "nlpmeta"
 ORDER = (
     *("corpora", "bpe", "text", "labeled_text", "information", "overlap", "metrics", "trends"),
+    "summarization",
     *("multigram", "lbfgs", "loglinear"),
     *("maxent_lm", "maxent", "ngram", "bayes_net", "lattice", "long_chain"),
     *("sequences", "baum_welch", "hmm", "hmm_lm", "segmentation", "tagging", "labelings", "crf"),
