@@ -49,11 +49,11 @@ def pages() -> list[Path]:
 
 
 def chapters() -> list[Path]:
-    """The pages in the folder of a part; front matter, appendices and scoreboard are none."""
+    """The pages in the folder of a part; not front matter, appendices and pages that gather."""
     return [
         path
         for path in pages()
-        if path.parent not in (BOOK, BOOK / "appendix") and path.stem != "scoreboard"
+        if path.parent not in (BOOK, BOOK / "appendix") and path.stem not in {"scoreboard", "applications"}
     ]
 
 
