@@ -53,7 +53,8 @@ def chapters() -> list[Path]:
     return [
         path
         for path in pages()
-        if path.parent not in (BOOK, BOOK / "appendix") and path.stem not in {"scoreboard", "applications"}
+        if path.parent not in (BOOK, BOOK / "appendix")
+        and path.stem not in {"scoreboard", "applications"}
     ]
 
 
