@@ -51,6 +51,10 @@ INNER, INNER_SIZE, TASKS = 5, 32, 4  # Reptile: steps in a language, and languag
 REPTILE_STEPS = STEPS["pooled"] * SIZE // (INNER * INNER_SIZE * TASKS)  # as many pairs are read
 REPTILE_RATES = ((0.1, 1.0), (0.3, 1.0))  # inner rate, and the step toward the ends
 
+# Whether the order is that of short runs: some ways again with so many times the steps.
+TIMES, LONG_SEEDS = 4, (0, 1, 2)
+LONG_WAYS = ("alone", "from ten", "beside ten, with tags", "Reptile")
+
 Pair = tuple[str, str]
 
 
@@ -174,24 +178,26 @@ def parent(language: str, seed: int) -> Seq2Seq:
 
 
 @cache
-def pooled(seed: int) -> Seq2Seq:
-    return train(network(seed), *pooled_data(seed), STEPS["pooled"], RATE, seed)
+def pooled(seed: int, times: int = 1) -> Seq2Seq:
+    return train(network(seed), *pooled_data(seed), STEPS["pooled"] * times, RATE, seed)
 
 
 @cache
-def beside(seed: int, languages: tuple[str, ...]) -> Seq2Seq:
+def beside(seed: int, languages: tuple[str, ...], times: int = 1) -> Seq2Seq:
     """One model of the sources and of languages with few pairs; a tag says which is wanted."""
-    return train(network(seed), *pooled_data(seed, languages), STEPS["pooled"], RATE, seed)
+    steps = STEPS["pooled"] * times
+    return train(network(seed), *pooled_data(seed, languages), steps, RATE, seed)
 
 
 @cache
-def reptile(seed: int, inner: float, outer: float) -> Seq2Seq:
+def reptile(seed: int, inner: float, outer: float, times: int = 1) -> Seq2Seq:
     """A start that moved toward where a few steps of descent in each language end."""
     model = network(seed)
     rng = np.random.default_rng(seed)
     data = {k: tensors(corpus()[k]["train"]) for k in SOURCES}
     theta = {k: v.detach().clone() for k, v in model.named_parameters()}
-    for step in range(REPTILE_STEPS):
+    steps = REPTILE_STEPS * times
+    for step in range(steps):
         ends = {k: torch.zeros_like(v) for k, v in theta.items()}
         for language in rng.choice(SOURCES, TASKS, replace=False):
             x, y = data[str(language)]
@@ -200,7 +206,7 @@ def reptile(seed: int, inner: float, outer: float) -> Seq2Seq:
                 rows = torch.from_numpy(rng.choice(len(x), INNER_SIZE, replace=False))
                 phi = descended(model, phi, x[rows], y[rows], inner)
             ends = {k: ends[k] + v / TASKS for k, v in phi.items()}
-        rate = outer * (1 - step / REPTILE_STEPS)
+        rate = outer * (1 - step / steps)
         theta = {k: v + rate * (ends[k] - v) for k, v in theta.items()}
     model.load_state_dict(theta)
     return model
@@ -275,8 +281,10 @@ GRIDS: dict[str, tuple] = {
 }
 
 
-def low(way: str, language: str, seed: int, setting, part: str = "test") -> list[str]:
-    """Translations into a language of which 50 pairs are known."""
+def low(
+    way: str, language: str, seed: int, setting, part: str = "test", times: int = 1
+) -> list[str]:
+    """Translations into a language of which 50 pairs are known; networks take times the steps."""
     pairs, texts = few(language, seed), [x for x, _ in asked(language, part)]
     if way == "copy":
         return texts
@@ -288,15 +296,15 @@ def low(way: str, language: str, seed: int, setting, part: str = "test") -> list
     if way == "from ten, not adapted":
         return translate(pooled(seed), texts)
     if way == "beside ten, with tags":
-        return translate(beside(seed, everyone), texts, language)
+        return translate(beside(seed, everyone, times), texts, language)
     start = {
         "alone": lambda: network(seed),
         "from one language": lambda: parent(PARENT, seed),
-        "from ten": lambda: pooled(seed),
-        "Reptile": lambda: reptile(seed, *setting[:2]),
+        "from ten": lambda: pooled(seed, times),
+        "Reptile": lambda: reptile(seed, *setting[:2], times),
     }[way]()
     steps, lr = setting[-2:]
-    model = train(copy.deepcopy(start), *tensors(pairs), steps, lr, seed, 32)
+    model = train(copy.deepcopy(start), *tensors(pairs), steps * times, lr, seed, 32)
     return translate(model, texts)
 
 
@@ -325,9 +333,9 @@ def chosen(way: str):
     return json.loads(max(tried, key=tried.get))
 
 
-def low_seed(seed: int, way: str) -> dict[str, dict[str, float]]:
+def low_seed(seed: int, way: str, times: int = 1) -> dict[str, dict[str, float]]:
     setting = chosen(way)
-    return {k: judged(low(way, k, seed, setting), k) for k in TARGETS}
+    return {k: judged(low(way, k, seed, setting, times=times), k) for k in TARGETS}
 
 
 def kept(name: str, run: Callable[[], object], work: Path = WORK):
@@ -356,6 +364,7 @@ def recipe() -> dict[str, object]:
         "asked": ASKED,
         "steps": STEPS,
         "reptile steps": REPTILE_STEPS,
+        "longer": {"times": TIMES, "seeds": list(LONG_SEEDS), "ways": list(LONG_WAYS)},
     }
 
 
@@ -365,12 +374,17 @@ def main() -> None:
     few_pairs = {
         way: [kept(f"low {way} {s}", partial(low_seed, s, way)) for s in SEEDS] for way in WAYS
     }
+    longer = {
+        way: [kept(f"long {way} {s}", partial(low_seed, s, way, TIMES)) for s in LONG_SEEDS]
+        for way in LONG_WAYS
+    }
     sizes = {k: {p: len(v) for p, v in parts.items()} for k, parts in sorted(corpus().items())}
     report = {
         "recipe": recipe(),
         "sizes": sizes,
         "tried": tried,
         "few": few_pairs,
+        "longer": longer,
     }
     TARGET.write_text(json.dumps(report, ensure_ascii=False) + "\n", encoding="utf-8")
 
