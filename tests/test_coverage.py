@@ -71,7 +71,7 @@ IDEAS: dict[str, tuple[Place, ...]] = {
         "language-models/transformers",
         "practice/applications",
     ),
-    "machine translation": whole("meta-learning/meta-nlp", "practice/applications"),
+    "machine translation": whole("meta-learning/meta-nlp", "practice/translation"),
     "speech recognition": whole("practice/speech"),
     "sentiment analysis": whole("practice/sentiment"),
     "gradient descent, SGD, adaptive and scheduled learning rates": (

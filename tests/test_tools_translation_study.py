@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from nlpmeta.corpora import names
 from tools import translation_study
+
+
+@pytest.fixture(scope="module")
+def report():
+    return json.loads(translation_study.TARGET.read_text(encoding="utf-8"))
+
+
+def test_the_file_was_made_with_this_recipe(report):
+    assert report["recipe"] == translation_study.recipe()
+    assert report["recipe"]["corpus"] == names.EXPECTED
+
+
+def test_every_draw_of_every_way_is_there(report):
+    assert list(report["few"]) == list(translation_study.WAYS)
+    for runs in report["few"].values():
+        assert len(runs) == len(translation_study.SEEDS)
+        assert all(list(run) == list(translation_study.TARGETS) for run in runs)
+
+
+def test_every_setting_was_tried(report):
+    for way, grid in translation_study.GRIDS.items():
+        assert list(report["tried"][way]) == [json.dumps(setting) for setting in grid]
+
+
+def test_longer_runs_are_there(report):
+    longer = report["recipe"]["longer"]
+    assert list(report["longer"]) == longer["ways"]
+    assert all(len(runs) == len(longer["seeds"]) for runs in report["longer"].values())
 
 
 def test_no_thing_that_is_asked_for_is_in_a_pair_to_learn_from():
@@ -42,3 +74,11 @@ def test_chunks_beat_copying_and_the_most_similar_name():
     }
     assert found["copy"] < 5
     assert found["pairs of chunks"] > found["most similar name"] + 5
+
+
+def test_a_baseline_is_scored_again_as_it_was(report):
+    way = "most similar name"
+    found = translation_study.low(way, "el", 0, None)
+    assert translation_study.judged(found, "el") == pytest.approx(
+        report["few"][way][0]["el"], abs=0.01
+    )
