@@ -4,8 +4,9 @@
 learns to translate them by copying, by the most similar name, by pairs of chunks, and by networks:
 alone, from one other language, from ten, beside ten, and from a start that Reptile learned on ten.
 No thing that is asked for was seen in any language. Rates were chosen on two further languages;
-steps are what a short run affords. Each run is kept in ``build/translation`` when it ends.
-Everything goes to ``notebooks/data/translation.json``; ten minutes on one core.
+steps are what a short run affords, so some ways are trained again with four times as many. Each run
+is kept in ``build/translation`` when it ends; delete that folder after a change of this script.
+Everything goes to ``notebooks/data/translation.json``; a quarter of an hour on one core.
 """
 
 from __future__ import annotations
