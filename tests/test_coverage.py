@@ -69,7 +69,7 @@ IDEAS: dict[str, tuple[Place, ...]] = {
     "text generation, sequence generation": whole(
         "language-models/neural-language-models",
         "language-models/transformers",
-        "practice/applications",
+        "practice/generation",
     ),
     "machine translation": whole("meta-learning/meta-nlp", "practice/translation"),
     "speech recognition": whole("practice/speech"),

@@ -21,7 +21,7 @@ ORDER = (
     *("speech", "acoustic", "word_models"),
     *("message_passing", "elimination", "factor_graph", "networks"),
     *("topic_bayes", "topic_gibbs", "topics", "scoreboard", "synthetic", "optim"),
-    *("neural", "decoding", "training", "recurrent", "neural_lm", "windowed"),
+    *("neural", "decoding", "generation", "training", "recurrent", "neural_lm", "windowed"),
     *("seq2seq", "transformer", "pretrained", "ctc"),
     *("masking", "word_vectors", "self_supervision"),
     *("freezing", "transfer", "text_classifier", "conflict", "multitask"),
