@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -242,7 +243,8 @@ def test_an_account_without_rights_gets_a_sandbox_or_a_reason(walls):
 
 def test_where_the_kernel_forbids_namespaces_nothing_is_run(walls, course):
     none = "echo 0 > /proc/sys/user/max_user_namespaces && exec "
-    command = f"{sys.executable} -m nlpmeta coursework grade tiny --course-dir {course.root}"
+    words = [sys.executable, "-m", "nlpmeta", "coursework", "grade", "tiny"]
+    command = shlex.join([*words, "--course-dir", str(course.root)])
     inner = ["unshare", "--user", "--map-root-user", "sh", "-c"]
     if subprocess.run([*inner, none + "true"], capture_output=True, check=False).returncode:
         pytest.skip("namespaces cannot be forbidden here")
