@@ -88,7 +88,7 @@ def steps() -> list[Step]:
         ),
         Step(
             "Site: every page in a browser",
-            [*PYTEST, "tests/book", "-m", "site"],
+            [*PYTEST, "tests/book", "tests/coursework", "-m", "site"],
             "Open the page from _build/html and look; accessibility faults name their element.",
             quick=False,
         ),
