@@ -65,8 +65,22 @@ def test_gains_are_differences_of_means(report):
 def test_the_pieces_that_have_three_draws_have_them(report):
     for runs in (*report["words"].values(), report["blanks"], report["shift"]):
         assert len(runs) == FEW
+    for runs in report["whitened"].values():
+        assert len(runs) == DRAWS
     held = report["translation"]["held"]
     assert all(len(v) == len(held) for v in report["translation"]["chrf"].values())
+
+
+def test_whitening_makes_classes_round():
+    import torch
+
+    g = torch.Generator().manual_seed(0)
+    spread = torch.tensor([4.0, 1.0, 0.25])
+    classes = {str(k): k + spread * torch.randn(4000, 3, generator=g) for k in range(3)}
+    w = study.whitening(study.Split({"": classes}, {}, {}), 0.0)
+    torch.testing.assert_close(w @ w, torch.diag(spread**-2), rtol=0.1, atol=0.1)
+    round_ = study.whitening(study.Split({"": classes}, {}, {}), 1e6)
+    torch.testing.assert_close(round_ / round_[0, 0], torch.eye(3), rtol=1e-3, atol=1e-3)
 
 
 def test_vectors_of_words_see_what_occurs_together():

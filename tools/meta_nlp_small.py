@@ -72,16 +72,25 @@ def vectors(counts: Tensor, width: int = 100) -> Tensor:
     return torch.from_numpy(u * np.sqrt(s)).float()
 
 
-def signatures(found: Examples, train: np.ndarray, test: np.ndarray, seed: int) -> dict:
-    """Class means of words under several weights, and what two leaks fake."""
-    x = counted(found)
+def signatures(
+    found: Examples, train: np.ndarray, test: np.ndarray, others: np.ndarray, seed: int
+) -> dict:
+    """Class means of words under several weights, and what two leaks fake.
+
+    ``others`` are sentences of the test classes that are never asked: what word vectors gain by
+    the text of those classes, and not by the queries.
+    """
+    every = counted(found)
     at, tested = torch.from_numpy(train), torch.from_numpy(test)
-    x = x[:, x[torch.cat([at, tested])].sum(0) > 0]
+    x = every[:, every[torch.cat([at, tested])].sum(0) > 0]
+    wider = torch.cat([at, tested, torch.from_numpy(others)])
+    every = every[:, every[wider].sum(0) > 0]
     own, asked = x[at], x[tested]
     data = by_class(own, [found.labels[i] for i in train])
     there = by_class(asked, [found.labels[i] for i in test])
     share = own.sum(0) / own.sum()
-    fixed = {"all alike": (0, 0), "rare words": (1, 0), "telling words": (0, 1), "both": (1, 1)}
+    fixed = {"all alike": (0, 0), "half": (0.5, 0), "rare words": (1, 0), "telling words": (0, 1),
+             "both": (1, 1)}  # fmt: skip
     out = {k: accuracy(SignatureNet(share, *ab), there, seed) for k, ab in fixed.items()}
     sampler = EpisodeSampler(data, N_WAY, 1, N_QUERY, seed)
     for name, start_at in (("learned, rarity only", 0.0), ("learned", 1.0)):
@@ -101,6 +110,12 @@ def signatures(found: Examples, train: np.ndarray, test: np.ndarray, seed: int) 
         e = vectors(text)
         means = NearestCentroid(lambda c, e=e: F.normalize(c @ e, dim=-1, eps=1e-6))
         out[name] = accuracy(means, there, seed)
+    text = every[torch.cat([at, torch.from_numpy(others)])]
+    e = vectors(text)
+    there = by_class(every[tested], [found.labels[i] for i in test])
+    means = NearestCentroid(lambda c: F.normalize(c @ e, dim=-1, eps=1e-6))
+    out["vectors of others too"] = accuracy(means, there, seed)
+    out["others"] = len(others)
     return out
 
 

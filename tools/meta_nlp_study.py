@@ -353,6 +353,43 @@ def shift(seed: int) -> dict[str, dict[str, float]]:
     return out
 
 
+SHRINK = (0.1, 1.0, 10.0)  # toward a round shape, in units of the mean variance
+
+
+def whitening(part: Split, shrink: float) -> Tensor:
+    """The map of the theorem, ``Sigma ** -1/2``, with the covariance inside the training classes.
+
+    ``Sigma + shrink * trace(Sigma) / d * I``, pooled over the classes: computed, not trained.
+    """
+    classes = list(part.train[""].values())
+    inside = torch.cat([c - c.mean(0) for c in classes]).double()
+    sigma = inside.T @ inside / (len(inside) - len(classes))
+    eye = torch.eye(len(sigma), dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(sigma + shrink * sigma.trace() / len(sigma) * eye)
+    return (vectors @ torch.diag(values**-0.5) @ vectors.T).float()
+
+
+def whitened(name: str, seed: int) -> dict[str, object]:
+    """Class means after that map, by distances and by cosines, over those without any map."""
+    part, cells = split(name, seed), CELLS[:2]
+    base = scores(NearestCentroid(same), part.test, seed, cells)
+    found: dict[str, object] = {}
+    for shrink in SHRINK:
+        w = whitening(part, shrink)
+        heads = {"distances": lambda z, w=w: z @ w, "cosines": lambda z, w=w: F.normalize(z @ w)}
+        for head, encode in heads.items():
+            means = NearestCentroid(encode)
+            row = scores(means, part.test, seed, cells)
+            gains = {
+                c: np.array(row[c]["accuracy"]) - np.array(base[c]["accuracy"])
+                for c in ("5-1", "5-5")
+            }
+            found[f"{head} {shrink:g}"] = {c: round(float(g.mean()), 5) for c, g in gains.items()}
+            if (name, seed) == ("banking77", 0):
+                found[f"{head} {shrink:g}"]["validation"] = round(validated(means, part), 4)
+    return found
+
+
 def mapped(kind: str, part: Split, seed: int) -> Learner:
     """A learner on the frozen vectors with the rate that was chosen."""
     if kind == "supervised map":
@@ -395,8 +432,11 @@ def word_pieces(name: str, seed: int) -> dict:
     """Weights of words on the classes of a split, at most so many queries of each class."""
     found, own = examples(name), parts(name, seed)
     labels = np.array(found.labels)
-    train = [np.flatnonzero(labels == c)[:MOST] for c in sorted(class_splits(name)[seed].train)]
-    return small.signatures(found, np.concatenate(train), own["test"], seed)
+    known = class_splits(name)[seed]
+    train = [np.flatnonzero(labels == c)[:MOST] for c in sorted(known.train)]
+    of_test = [np.flatnonzero(labels == c) for c in sorted(known.test)]
+    others = [np.setdiff1d(rows, own["test"])[:MOST] for rows in of_test]
+    return small.signatures(found, np.concatenate(train), own["test"], np.concatenate(others), seed)
 
 
 PIECES: dict[str, Callable[[], object]] = {"choose-banking77": choose}
@@ -409,6 +449,9 @@ for _name in NAMES:
 for _name in NAMES:
     for _seed in SEEDS:
         PIECES[f"tuned-{_name}-{_seed}"] = partial(tuned, _name, _seed)
+for _name in NAMES:
+    for _seed in SEEDS:
+        PIECES[f"whitened-{_name}-{_seed}"] = partial(whitened, _name, _seed)
 for _seed in FEWER:
     for _name in NAMES:
         PIECES[f"words-{_name}-{_seed}"] = partial(word_pieces, _name, _seed)
@@ -507,6 +550,7 @@ def summary() -> dict[str, object]:
             k: {"validation": v["validation"], "seconds": v["seconds"]} for k, v in tried.items()
         },
         "board": table,
+        "whitened": {n: [kept(f"whitened-{n}-{s}") for s in SEEDS] for n in NAMES},
         "words": {n: [kept(f"words-{n}-{s}") for s in FEWER] for n in NAMES},
         "blanks": [kept(f"blanks-{s}") for s in FEWER],
         "shift": [kept(f"shift-{s}") for s in FEWER],
