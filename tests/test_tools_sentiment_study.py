@@ -33,6 +33,10 @@ def test_every_guess_is_there(report):
             assert all(len(row) == n and set(row) <= set("012") for row in rows), name
     for name in sentiment_study.METHODS["en"]:
         assert len(report["guesses"]["en"][name]) == len(sentiment_study.DIVISIONS)
+    fine = report["guesses"]["en"]["fine-tuned encoder"]
+    assert len(fine) == len(report["fine"]) == len(sentiment_study.FINE_DIVISIONS)
+    assert all(tuple(setting) in sentiment_study.FINE for setting in report["fine"])
+    assert {len(answers) for answers in report["negations"].values()} == {len(report["pairs"])}
 
 
 def test_folds_do_not_overlap_and_hold_every_class():

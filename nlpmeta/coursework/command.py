@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if step == "grade":
             jobs = os.cpu_count() or 1
             own.add_argument("--jobs", type=int, default=jobs, metavar="N", help="side by side")
+            own.add_argument("--student", metavar="NAME", help="run this submission only, and "
+                             "leave the gradebook to a later run without this option")  # fmt: skip
         if step == "export":
             own.add_argument("--format", choices=exporting.FORMATS, default="all")
             own.add_argument("--roster", type=Path, metavar="CSV", help="an export to fill in")
@@ -124,13 +126,18 @@ def _grade(course: Course, chosen: argparse.Namespace) -> int:
     template = Template.of(course, name)
     warm(template.problems)
     students = course.students(name)
+    if chosen.student:
+        if chosen.student not in students:
+            raise ValueError(f"--student is {chosen.student!r}, who has handed in no {name}; "
+                             f"there are {len(students)} submissions")  # fmt: skip
+        students = [chosen.student]
     bad = 0
     with ThreadPoolExecutor(max(1, chosen.jobs)) as pool:
         jobs = pool.map(
             lambda who: (who, grade_one(course, template, who, chosen.trust_submissions)), students
         )
         for student, result in tqdm(jobs, total=len(students), unit="submission"):
-            if result["notebook"] is not None:
+            if result["notebook"] is not None and not chosen.student:
                 gradebook.record(course, template, student, result)
             if result["status"] != "graded":
                 bad += 1
