@@ -26,6 +26,19 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const title of all(".dropdown > .admonition-title")) {
     title.addEventListener("click", lookAgain);
   }
+  // A formula in a sentence that is wider than the page scrolls, also with the keyboard.
+  const width = (element) => element.getBoundingClientRect().width;
+  const reachFormulas = () => {
+    for (const math of all("span.math:has(mjx-container)")) {
+      const wide = width(math.querySelector("mjx-container")) > width(math) + 1;
+      math.classList.toggle("too-wide", wide);
+      if (wide) math.tabIndex = 0;
+      else math.removeAttribute("tabindex");
+    }
+  };
+  window.addEventListener("resize", reachFormulas);
+  document.addEventListener("toggle", reachFormulas, true);
+  window.addEventListener("load", () => window.MathJax?.startup?.promise.then(reachFormulas));
   // The list of references claims to be a list but holds no list items.
   for (const list of all(".citation-list[role], .citation[role]")) list.removeAttribute("role");
 });

@@ -51,6 +51,18 @@ UNFOLD = """
     }
 """
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# Formulas in a sentence that are wider than their place and cannot be scrolled, after the window's
+# own handlers have run.
+CUT = """
+    async () => {
+        for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
+        const width = (element) => element.getBoundingClientRect().width;
+        return [...document.querySelectorAll("span.math:has(mjx-container)")]
+            .filter(math => width(math.querySelector("mjx-container")) > width(math) + 1)
+            .filter(math => getComputedStyle(math).overflowX !== "auto" || math.tabIndex < 0)
+            .map(math => math.textContent);
+    }
+"""
 DESKTOP, PHONE = 1280, 390
 PAGES = [*toc_entries(), "search", "genindex"]
 ON_A_PHONE = [name for name in PAGES if name.endswith(("book/index", "learning-to-learn"))]
@@ -63,6 +75,7 @@ class Visit(NamedTuple):
     errors: list[str]  # of the console, and uncaught ones
     outside: list[str]  # addresses that the page asked for on other machines
     sideways: int  # pixels that the page is wider than a phone
+    cut: list[str]  # formulas whose end a phone never shows
 
 
 def serious(result: dict[str, Any]) -> list[str]:
@@ -98,9 +111,9 @@ def visit(browser, url: str, width: int = DESKTOP) -> Visit:
         result = page.evaluate(IN_THEME, [theme, options])
         violations += [f"{theme}: {fault}" for fault in serious(result)]
     page.set_viewport_size({"width": PHONE, "height": 844})
-    sideways = page.evaluate(SIDEWAYS)
+    sideways, cut = page.evaluate(SIDEWAYS), page.evaluate(CUT)
     page.close()
-    return Visit(violations, met, outside, sideways)
+    return Visit(violations, met, outside, sideways, cut)
 
 
 @pytest.mark.site
@@ -111,6 +124,7 @@ def test_a_page_is_accessible_whole_and_offline(browser, address, name):
     assert met.errors == []
     assert met.outside == []
     assert met.sideways <= 0, "wider than a phone"
+    assert met.cut == []
 
 
 @pytest.mark.site
@@ -189,3 +203,14 @@ def test_a_request_to_the_network_is_found(visited):
 def test_a_page_too_wide_for_a_phone_is_found(visited):
     page = GOOD.replace("</main>", "<pre style='width: 600px'>wide</pre></main>")
     assert visited(page).sideways > 0
+
+
+@pytest.mark.site
+def test_a_formula_that_a_phone_cuts_is_found(visited):
+    formula = (
+        "<p><span class='math' style='display: inline-flex; max-width: 100%; overflow: hidden'>"
+        "<mjx-container style='min-width: 600px'>x = y</mjx-container></span></p></main>"
+    )
+    assert visited(GOOD.replace("</main>", formula)).cut == ["x = y"]
+    scrolls = formula.replace("hidden'>", "auto hidden' tabindex='0'>")
+    assert visited(GOOD.replace("</main>", scrolls)).cut == []
