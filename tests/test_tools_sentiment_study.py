@@ -35,7 +35,9 @@ def test_every_guess_is_there(report):
         assert len(report["guesses"]["en"][name]) == len(sentiment_study.DIVISIONS)
     fine = report["guesses"]["en"]["fine-tuned encoder"]
     assert len(fine) == len(report["fine"]) == len(sentiment_study.FINE_DIVISIONS)
-    assert all(tuple(setting) in sentiment_study.FINE for setting in report["fine"])
+    for trials in report["fine"].values():
+        assert len(trials) == len(sentiment_study.FINE)
+        assert all(0 <= f1 <= 1 for f1 in trials)
     assert {len(answers) for answers in report["negations"].values()} == {len(report["pairs"])}
 
 

@@ -291,14 +291,18 @@ def fine_tuned_trial(division: int, setting: tuple[float, int]) -> float:
     return macro_f1(y[held], model.logits([texts[i] for i in held]).argmax(1).numpy())
 
 
-def fine_tuned_setting(division: int) -> tuple[float, int]:
-    """The rate and the passes that did best in such a trial, the first of equals."""
-    trials = [
+def fine_tuned_trials(division: int) -> list[float]:
+    """Such a trial of every rate and number of passes."""
+    return [
         kept(f"fine {division} {rate:g} {passes}",
              partial(fine_tuned_trial, division, (rate, passes)))
         for rate, passes in FINE
     ]  # fmt: skip
-    return FINE[int(np.argmax(trials))]
+
+
+def fine_tuned_setting(division: int) -> tuple[float, int]:
+    """The rate and the passes that did best, the first of equals."""
+    return FINE[int(np.argmax(fine_tuned_trials(division)))]
 
 
 def fine_tuned_fold(division: int, fold: int) -> list[int]:
@@ -633,7 +637,7 @@ def main() -> None:
             **kept("negations", negations),
             "fine-tuned": kept("fine negations", fine_tuned_negations),
         },
-        "fine": [fine_tuned_setting(d) for d in FINE_DIVISIONS],
+        "fine": {d: fine_tuned_trials(d) for d in FINE_DIVISIONS},
     }
     TARGET.write_text(json.dumps(report, ensure_ascii=False) + "\n", encoding="utf-8")
 
