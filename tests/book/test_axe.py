@@ -153,7 +153,7 @@ def visited(browser, tmp_path):
 
 @pytest.mark.site
 def test_a_good_page_passes(visited):
-    assert visited(GOOD) == Visit([], [], [], 0)
+    assert visited(GOOD) == Visit([], [], [], 0, [])
 
 
 @pytest.mark.site
