@@ -91,8 +91,8 @@ class EpisodeSampler:
     Raises
     ------
     ValueError
-        If a number is too small, or no domain has ``n_way`` classes of ``k_shot + n_query``
-        examples.
+        If a number is too small, no domain has ``n_way`` classes of ``k_shot + n_query``
+        examples, or the examples differ in shape.
 
     Examples
     --------
@@ -124,6 +124,16 @@ class EpisodeSampler:
                 "n_query, or give more examples"
             )
         self._names = list(self.domains)
+        every = [x for classes in self.domains.values() for x in classes.values()]
+        shapes = {tuple(x.shape[1:]) for x in every}
+        if len(shapes) > 1:
+            raise ValueError(f"data has examples of shapes {sorted(shapes)}; pad them to one shape")
+        self._x, ends = torch.cat(every), np.cumsum([len(x) for x in every])
+        spans = iter(zip(ends.tolist(), map(len, every)))  # of each class in ``_x``
+        self._spans = {
+            domain: {c: (end - size, size) for c, (end, size) in zip(classes, spans)}
+            for domain, classes in self.domains.items()
+        }
         labels = torch.arange(n_way)
         self._support_y = labels.repeat_interleave(k_shot)
         self._query_y = labels.repeat_interleave(n_query)
@@ -134,32 +144,46 @@ class EpisodeSampler:
         rng = np.random.default_rng([self.seed, index])
         return rng, self._names[rng.integers(len(self._names))]
 
+    def _classes(self, rng: np.random.Generator, domain: str) -> list[tuple[int, int]]:
+        """First row and size of each class of a task, in the order of their labels."""
+        spans = list(self._spans[domain].values())
+        return [spans[c] for c in rng.permutation(len(spans))[: self.n_way].tolist()]
+
+    def _rows(self, index: int) -> np.ndarray:
+        """Rows of the examples of a task, (n_way, k_shot + n_query)."""
+        rng, domain = self._start(index)
+        per_class = self.k_shot + self.n_query
+        return np.stack(
+            [
+                first + rng.choice(size, per_class, replace=False)
+                for first, size in self._classes(rng, domain)
+            ]
+        )
+
+    def _taken(self, rows: np.ndarray) -> Task:
+        """The tasks of rows (..., n_way, k_shot + n_query): all examples are taken at once."""
+        axes, parts = rows.shape[:-2], np.split(rows, [self.k_shot], axis=-1)
+        chosen = torch.from_numpy(np.concatenate([part.ravel() for part in parts]))
+        x = self._x.index_select(0, chosen.to(self._x.device))
+        support_x, query_x = (
+            own.view(*axes, -1, *x.shape[1:]) for own in x.split([part.size for part in parts])
+        )
+        support_y, query_y = (y.expand(*axes, -1).clone() for y in (self._support_y, self._query_y))
+        return Task(support_x, support_y, query_x, query_y)
+
     def domain(self, index: int) -> str:
         """The domain that the task with this number comes from."""
         return self._start(index)[1]
 
     def task(self, index: int) -> Task:
         """The task with this number, 0 or larger."""
-        rng, domain = self._start(index)
-        classes = list(self.domains[domain].values())
-        k, per_class = self.k_shot, self.k_shot + self.n_query
-        rows = []
-        for c in rng.permutation(len(classes))[: self.n_way].tolist():
-            chosen = torch.from_numpy(rng.choice(len(classes[c]), per_class, replace=False))
-            rows.append(classes[c].index_select(0, chosen.to(classes[c].device)))
-        x = torch.stack(rows)  # (n, k + q, ...)
-        return Task(
-            x[:, :k].flatten(0, 1),
-            self._support_y.clone(),
-            x[:, k:].flatten(0, 1),
-            self._query_y.clone(),
-        )
+        return self._taken(self._rows(index))
 
     def batch(self, first: int, n_tasks: int) -> Task:
         """Tasks ``first`` to ``first + n_tasks - 1``, stacked along a new leading axis."""
         if n_tasks < 1:
             raise ValueError(f"n_tasks is {n_tasks}; give at least 1")
-        return Task(*map(torch.stack, zip(*(self.task(first + i) for i in range(n_tasks)))))
+        return self._taken(np.stack([self._rows(first + i) for i in range(n_tasks)]))
 
 
 class Score(NamedTuple):

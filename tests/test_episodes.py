@@ -64,7 +64,8 @@ def test_a_task_depends_on_seed_and_index_only(seed, order):
     for i in order:
         assert all(map(torch.equal, another.task(i), straight[i]))
     batch = another.batch(2, 3)
-    assert all(torch.equal(batch.query_x[i], straight[2 + i].query_x) for i in range(3))
+    for i in range(3):
+        assert all(torch.equal(part[i], own) for part, own in zip(batch, straight[2 + i]))
 
 
 def test_tasks_are_those_of_a_loop_that_takes_one_example_at_a_time():
@@ -118,6 +119,12 @@ def test_a_sampler_that_cannot_be_is_refused(arguments, named):
     usual = {"n_way": 2, "k_shot": 1, "n_query": 1, "seed": 0}
     with pytest.raises(ValueError, match=named):
         EpisodeSampler(made_data([[5, 5, 5]]), **{**usual, **arguments})
+
+
+def test_examples_of_two_shapes_are_refused():
+    data = {"": {"a": torch.zeros(3, 4), "b": torch.zeros(3, 5)}}
+    with pytest.raises(ValueError, match="pad them to one shape"):
+        EpisodeSampler(data, 2, 1, 1, seed=0)
 
 
 def test_wrong_numbers_and_lengths_are_refused():

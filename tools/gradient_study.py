@@ -224,14 +224,10 @@ class FixedLabels(EpisodeSampler):
         super().__init__(data, same.N_WAY, k_shot, same.N_QUERY, seed)
         self.shuffled = shuffled
 
-    def task(self, index: int) -> Task:
-        rng, domain = self._start(index)
-        classes = [x for _, x in sorted(self.domains[domain].items())]
-        order = rng.permutation(self.n_way) if self.shuffled else np.arange(self.n_way)
-        k, both = self.k_shot, self.k_shot + self.n_query
-        rows = [classes[c][rng.choice(len(classes[c]), both, replace=False)] for c in order]
-        x = torch.stack(rows)  # (n, k + q, t)
-        return Task(x[:, :k].flatten(0, 1), self._support_y, x[:, k:].flatten(0, 1), self._query_y)
+    def _classes(self, rng: np.random.Generator, domain: str) -> list[tuple[int, int]]:
+        spans = [span for _, span in sorted(self._spans[domain].items())]
+        order = rng.permutation(self.n_way) if self.shuffled else range(self.n_way)
+        return [spans[c] for c in order]
 
 
 def five_families(part: Split) -> Split:

@@ -29,7 +29,7 @@ from sklearn.naive_bayes import MultinomialNB
 from torch import Tensor, nn
 
 from nlpmeta.corpora import reviews
-from nlpmeta.episodes import EpisodeSampler, Task
+from nlpmeta.episodes import EpisodeSampler
 from nlpmeta.learners import NearestCentroid, ProtoNet, Reptile, RidgeNet
 from nlpmeta.maxent import MaxEntClassifier
 from nlpmeta.meta import adapt, meta_train, prototype_logits, prototypes
@@ -373,12 +373,8 @@ def matrix(features: str) -> list[list[float]]:
 class FixedTasks(EpisodeSampler):
     """Tasks in which praise is always 0 and blame always 1."""
 
-    def task(self, index: int) -> Task:
-        rng, domain = self._start(index)
-        k, both = self.k_shot, self.k_shot + self.n_query
-        rows = [x[rng.choice(len(x), both, replace=False)] for x in self.domains[domain].values()]
-        x = torch.stack(rows)  # (n, k + q, d)
-        return Task(x[:, :k].flatten(0, 1), self._support_y, x[:, k:].flatten(0, 1), self._query_y)
+    def _classes(self, rng: np.random.Generator, domain: str) -> list[tuple[int, int]]:
+        return list(self._spans[domain].values())
 
 
 def by_domain(names: Sequence[str]) -> dict[str, dict[int, Tensor]]:

@@ -607,13 +607,13 @@ def lstm_training(full: bool) -> Pair:
 
 
 def episode_sampling(full: bool) -> Pair:
-    """The same tasks drawn by the sampler, and by a loop that takes one example at a time."""
+    """The same batches drawn by the sampler, and by a loop that takes one example at a time."""
     import torch
 
     from nlpmeta.episodes import EpisodeSampler, Task, by_class
     from nlpmeta.text import Vocabulary, pad
 
-    n_tasks, n_way, k_shot, n_query = (2000, 5, 5, 5) if full else (20, 2, 1, 2)
+    n_tasks, size, n_way, k_shot, n_query = (2000, 50, 5, 5, 5) if full else (20, 5, 2, 1, 2)
     sentences = docs.load("train")[:: 4 if full else 60]
     vocabulary = Vocabulary.from_tokens("".join(sentence.text for sentence in sentences))
     x = torch.as_tensor(pad([vocabulary.encode(sentence.text[:64]) for sentence in sentences]))
@@ -640,23 +640,26 @@ def episode_sampling(full: bool) -> Pair:
             torch.stack(query_x), torch.tensor(query_y),
         )  # fmt: skip
 
-    def judge(tasks: list[Task]) -> float:
+    def loop(first: int) -> Task:
+        return Task(*map(torch.stack, zip(*(plain(first + i) for i in range(size)))))
+
+    def judge(batches: list[Task]) -> float:
         return float(
             sum(
                 (i + 1) * (1 + task.support_y) @ task.support_x.sum(1)
                 + (1 + task.query_y) @ task.query_x.sum(1)
-                for i, task in enumerate(tasks)
+                for i, task in enumerate(Task(*parts) for batch in batches for parts in zip(*batch))
             )
         )
 
     return Pair(
         f"Episodes, {n_way}-way {k_shot}-shot, drawn",
-        f"{n_tasks:,} tasks from {len(x):,} texts",
+        f"{n_tasks:,} tasks in batches of {size}, from {len(x):,} texts",
         "torch",
         "sum over the tasks of all symbols, weighted by label and task",
         0.0,
-        Side(lambda: [sampler.task(i) for i in range(n_tasks)], judge),
-        Side(lambda: [plain(i) for i in range(n_tasks)], judge),
+        Side(lambda: [sampler.batch(i, size) for i in range(0, n_tasks, size)], judge),
+        Side(lambda: [loop(i) for i in range(0, n_tasks, size)], judge),
         "Each task has a generator of its own, so that it depends on its number only; both sides "
         "draw from it, and what is left to save is the taking of single examples.",
     )
