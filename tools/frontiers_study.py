@@ -40,6 +40,7 @@ from nlpmeta.task_sets import intents
 from nlpmeta.text import Vocabulary, pad
 from nlpmeta.training import cosine, fit, minibatches
 from tools import meta_nlp_study, transfer_curves
+from tools.keep import keep
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/frontiers.json", ROOT / "build/frontiers"
@@ -372,14 +373,7 @@ for _seed in TUNED_SEEDS:
 
 def kept(name: str) -> Any:
     """What a piece gave; if it was made before, as it was."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    path = WORK / f"{name}.json"
-    if not path.exists():
-        start = time.process_time()
-        found = PIECES[name]()
-        path.write_text(json.dumps(found))
-        print(f"{name} {time.process_time() - start:.0f} s", flush=True)
-    return json.loads(path.read_text())
+    return keep(WORK, name, PIECES[name])
 
 
 def column(values: list[list[dict[str, float]]], key: str) -> list[list[float]]:

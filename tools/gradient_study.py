@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,19 +32,17 @@ from nlpmeta.learners import ANIL, MAML, MetaSGD, ProtoMAML, ProtoNet, Reptile
 from nlpmeta.learners.gradient import Classifier
 from nlpmeta.meta import meta_train, training_loss
 from tools import metric_study as same
+from tools.keep import keep
 from tools.measure import resident
 
 TARGET, WORK = same.ROOT / "notebooks/data/gradient.json", same.ROOT / "build/gradient"
+kept = partial(keep, WORK)
 LEARNERS = ("MAML", "first order", "ANIL", "Meta-SGD", "ProtoMAML", "Reptile")
 INNER, OUTER, STEPS = (0.01, 0.03, 0.1, 0.3), (1e-3, 3e-3, 1e-2), 5
 FIRST_OUTER = 3e-3  # at which the inner rates are compared
 DESCENTS = [(lr, steps) for lr in (0.01, 0.03, 0.1, 0.3) for steps in (5, 20)]
 AFTER = (0, 1, 2, 3, 5, 10, 20)  # steps of descent after which a trained start is scored
 TRAIN_STEPS, COSTS, COMPARED = (1, 3), (1, 2, 5, 10), 100
-
-
-def kept(name: str, run: Callable[[], object]) -> object:
-    return same.kept(name, run, WORK)
 
 
 def network(seed: int, n_way: int = same.N_WAY) -> Classifier:

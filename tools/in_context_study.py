@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,9 +36,11 @@ from nlpmeta.task_sets import latin_names
 from nlpmeta.training import History, cosine, fit
 from nlpmeta.transformer import GPT, GPTConfig
 from tools import metric_study
+from tools.keep import keep
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/in-context.json", ROOT / "build/in-context"
+kept = partial(keep, WORK)
 WEIGHTS = TARGET.with_suffix(".safetensors")
 SEEDS, NAME_SEEDS = (0, 1, 2), metric_study.SEEDS
 D, LENGTH, NOISE, QUERIES = 3, 10, 0.5, 8
@@ -497,20 +498,7 @@ def rivals() -> dict[str, object]:
     return found
 
 
-# --- one run, kept --------------------------------------------------------------------------------
-
-
-def kept(name: str, run: Callable[[], object]) -> object:
-    """What a run gave; if it was made before, as it was."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    path = WORK / f"{name.replace(' ', '-')}.json"
-    if not path.exists():
-        start = time.process_time()
-        found = run()
-        seconds = round(time.process_time() - start, 1)
-        path.write_text(json.dumps({"found": found, "seconds": seconds}))
-        print(name, seconds, flush=True)
-    return json.loads(path.read_text())["found"]
+# --- all runs ------------------------------------------------------------------------------------
 
 
 def regression() -> dict[str, object]:

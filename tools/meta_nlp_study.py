@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ from nlpmeta.text import Vocabulary, pad
 from nlpmeta.training import cosine, fit
 from nlpmeta.transfer import freeze
 from tools import meta_nlp_small as small
+from tools.keep import keep
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/meta-nlp.json", ROOT / "build/meta-nlp"
@@ -465,15 +467,9 @@ PIECES["translation"] = small.translation
 PIECES["protocol"] = protocol
 
 
-def kept(name: str) -> object:
+def kept(name: str) -> Any:
     """What a piece gave; if it was made before, as it was."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    path = WORK / f"{name}.json"
-    if not path.exists():
-        found = PIECES[name]()
-        path.write_text(json.dumps(found))
-        print(name, time.process_time(), flush=True)
-    return json.loads(path.read_text())
+    return keep(WORK, name, PIECES[name])
 
 
 PRINTED = {  # Zhang et al. (2022), Tables 5 and 6: BANKING77, 5-way, 2 and 10 shots

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +38,11 @@ from nlpmeta.pretrained import SHA256, load_encoder
 from nlpmeta.task_sets import Examples, families, languages, latin_names, modules
 from nlpmeta.text import Vocabulary, pad
 from nlpmeta.training import fit, minibatches
+from tools.keep import keep
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/metric.json", ROOT / "build/metric"
+kept = partial(keep, WORK)
 N_WAY, N_QUERY, SHOTS = 5, 5, (1, 5)
 SEEDS, FEWER = (0, 1, 2, 3, 4), (0, 1, 2)
 EPISODES, CHOOSING = 400, 200
@@ -139,19 +141,6 @@ def scores(
             .tolist()
             for k in shots
         }
-
-
-def kept(name: str, run: Callable[[], object], work: Path = WORK) -> object:
-    """What a run gave; if it was made before, as it was."""
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{name.replace(' ', '-')}.json"
-    if not path.exists():
-        start = time.perf_counter()
-        found = run()
-        seconds = round(time.perf_counter() - start, 1)
-        path.write_text(json.dumps({"found": found, "seconds": seconds}))
-        print(name, seconds, flush=True)
-    return json.loads(path.read_text())["found"]
 
 
 def choose(kind: str) -> dict[str, float]:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -39,9 +37,11 @@ from nlpmeta.segmentation import load_jieba
 from nlpmeta.text import words
 from nlpmeta.text_classifier import TextClassifier, text_batches, text_loss
 from nlpmeta.training import cosine, fit
+from tools.keep import keep
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/sentiment.json", ROOT / "build/sentiment"
+kept = partial(keep, WORK)
 LABELS = reviews.LABELS  # positive, negative, mixed: 0, 1, 2
 DIVISIONS, FOLDS = (0, 1, 2, 3, 4), 5
 PENALTIES = {"words": (0.3, 1.0, 3.0), "vectors": (3.0, 10.0, 30.0, 100.0)}
@@ -566,19 +566,6 @@ def negations() -> dict[str, list[list[int]]]:
 
 
 # --- all of it -----------------------------------------------------------------------------------
-
-
-def kept(name: str, run: Callable[[], object], work: Path = WORK):
-    """What a run gave; if it was made before, as it was."""
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{re.sub('[^a-z0-9]+', '-', name.lower())}.json"
-    if not path.exists():
-        start = time.process_time()
-        found = run()
-        seconds = round(time.process_time() - start, 1)
-        path.write_text(json.dumps({"found": found, "seconds": seconds}))
-        print(name, seconds, flush=True)
-    return json.loads(path.read_text())["found"]
 
 
 def as_text(found: np.ndarray) -> str:

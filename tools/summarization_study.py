@@ -10,9 +10,7 @@ runs are kept under ``build/`` and not repeated.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +25,12 @@ from nlpmeta.seq2seq import END, START, Seq2Seq
 from nlpmeta.summarization import rank, similarity, split
 from nlpmeta.text import PAD, UNK, Vocabulary, pad, words
 from nlpmeta.training import cosine, fit, minibatches
+from tools.keep import keep
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "notebooks" / "data" / "summarization.json"
 WORK = ROOT / "build" / "summarization"
+kept = partial(keep, WORK)
 LONGEST, LINE = 40, 20  # words of a description that are read, and of a line that is written
 WIDTH, BATCH, STEPS = 128, 32, 600
 RATES, TRIED = (2e-3, 5e-3), 60  # rates, and steps of a trial
@@ -92,19 +92,6 @@ def train(lr: float, steps: int) -> tuple[Seq2Seq, list[float]]:
         every=min(steps, 200),
     )
     return m, [round(float(s), 4) for s in history.scores]
-
-
-def kept(name: str, run: Callable[[], object]) -> object:
-    """What a run gave; if it was made before, as it was."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    path = WORK / f"{name}.json"
-    if not path.exists():
-        start = time.perf_counter()
-        found = run()
-        seconds = round(time.perf_counter() - start, 1)
-        path.write_text(json.dumps({"found": found, "seconds": seconds}))
-        print(name, seconds, flush=True)
-    return json.loads(path.read_text())["found"]
 
 
 def abstractive(lr: float) -> list[float]:

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
-import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -31,9 +29,11 @@ from nlpmeta.overlap import edit_distance
 from nlpmeta.seq2seq import END, PAD, START, Seq2Seq
 from nlpmeta.text import pad
 from nlpmeta.training import cosine, fit, minibatches
+from tools.keep import keep
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, WORK = ROOT / "notebooks/data/translation.json", ROOT / "build/translation"
+kept = partial(keep, WORK)
 FAMILIES, LONGEST = ("city", "territory", "language"), 20
 SOURCES = ("ru", "bg", "uk", "ar", "fa", "hi", "ne", "bn", "he", "ja")
 # Languages with 50 pairs. Sources have the script of the first two; of the others, none.
@@ -337,19 +337,6 @@ def chosen(way: str):
 def low_seed(seed: int, way: str, times: int = 1) -> dict[str, dict[str, float]]:
     setting = chosen(way)
     return {k: judged(low(way, k, seed, setting, times=times), k) for k in TARGETS}
-
-
-def kept(name: str, run: Callable[[], object], work: Path = WORK):
-    """What a run gave; if it was made before, as it was."""
-    work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{re.sub('[^a-z0-9]+', '-', name.lower())}.json"
-    if not path.exists():
-        start = time.process_time()
-        found = run()
-        seconds = round(time.process_time() - start, 1)
-        path.write_text(json.dumps({"found": found, "seconds": seconds}, ensure_ascii=False))
-        print(name, seconds, flush=True)
-    return json.loads(path.read_text())["found"]
 
 
 def recipe() -> dict[str, object]:
