@@ -29,7 +29,8 @@ def test_every_run_is_there(report):
     assert set(regression["functions"]) == {str(m) for m in study.FUNCTIONS}
     assert set(report["names"]) == set(study.NAME_RUNS)
     assert set(report["rules"]["learned"]) == set(study.RULES)
-    groups = (regression["functions"], report["names"], report["language-models"])
+    assert all(len(runs) == len(study.NAME_SEEDS) for runs in report["names"].values())
+    groups = (regression["functions"], report["language-models"])
     for runs in (own for group in (*groups, report["rules"]["learned"]) for own in group.values()):
         assert len(runs) == n
 
