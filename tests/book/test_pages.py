@@ -101,6 +101,15 @@ def test_a_chapter_has_exercises_with_stars_and_solutions(path):
     assert exercise_faults(read(path)) == []
 
 
+def test_the_threads_name_exercises_by_their_titles():
+    found = [b for path in chapters() for b in blocks(read(path)) if b.name == "exercise"]
+    titles = {block.options["label"]: block.argument for block in found}
+    page = read(BOOK / "appendix/instructors.md")
+    named = re.findall(r"`\{number\} ([^`]+) <(ex-[\w-]+)>`", page)
+    assert len(named) > 50
+    assert [pair for pair in named if titles.get(pair[1]) != pair[0]] == []
+
+
 @pytest.mark.parametrize("path", [*pages(), ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name)
 def test_pages_are_spelled_the_american_way(path):
     assert british(prose(read(path))) == []
