@@ -314,7 +314,11 @@ def parse_conllu(lines: Iterable[str]) -> tuple[Sentence, ...]:
 def _mirrored(mirror: Path, name: str, file: str) -> Path:
     path = mirror.expanduser() / name / file
     if not path.is_file():
-        raise RuntimeError(f"{name}: {path} is missing. {_both_ways(name)}")
+        raise RuntimeError(
+            f"{name}: {path} is missing. Copy the files of {name} there, or unset NLPMETA_MIRROR, "
+            "with which nothing is downloaded, and get them with a network connection by "
+            f"`python -m nlpmeta data --download {name}`"
+        )
     if (found := _sha256(path)) != (expected := SOURCES[name].files[file]):
         raise RuntimeError(
             f"{name}: {path} has sha256 {found}, expected {expected}; "
