@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from nlpmeta.corpora import docs, names
 from nlpmeta.pretrained import SHA256
@@ -60,3 +61,14 @@ def test_a_baseline_is_scored_again_as_it_was(report):
     found = metric_study.scores(model, part, 0, (1,))
     mean = sum(found["1"]) / len(found["1"])
     assert mean == pytest.approx(report["board"]["untrained network"]["1"][0], abs=2e-3)
+
+
+def test_the_pooled_encoder_does_not_hang_on_the_global_generator(monkeypatch):
+    monkeypatch.setattr(metric_study, "NAMES_READ", 480)
+    part = metric_study.split("families", 0)
+    found = []
+    for state in (0, 1):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(state)
+            found.append(metric_study.pooled_encoder(part, 0, 0.01).state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())

@@ -2,11 +2,11 @@
 
 ``python -m tools.metric_study`` trains prototypical, matching, relation and ridge networks on
 families of names, chooses their rates on validation languages of the first draw, and scores them
-and their baselines on the same episodes over five draws of the languages; then varies, over three
-draws, the shots and ways of training, the number of training languages, the temperature of the
-cosine, and how the encoder is trained; and repeats the prototypical network on two other kinds of
-tasks. Each run is kept in ``build/metric`` when it ends. Everything goes to
-``notebooks/data/metric.json``; half an hour on one core.
+and their baselines, with the same encoder trained as one classifier among them, on the same
+episodes over five draws of the languages; then varies, over three draws, the shots and ways of
+training, the number of training languages and the temperature of the cosine; and repeats the
+prototypical network on two other kinds of tasks. Each run is kept in ``build/metric`` when it ends.
+Everything goes to ``notebooks/data/metric.json``; half an hour on one core.
 """
 
 from __future__ import annotations
@@ -222,6 +222,7 @@ def pooled_encoder(part: Split, seed: int, lr: float) -> CharacterCNN:
     encoder = network("families", seed)
     model = nn.Sequential(encoder, nn.Linear(WIDTH, len(labels)))
     nn.init.zeros_(model[1].weight)
+    nn.init.zeros_(model[1].bias)  # PyTorch would draw it from the global generator
     fit(
         model,
         lambda m, batch: nn.functional.cross_entropy(m(batch[0]), batch[1]),
@@ -286,7 +287,7 @@ def main() -> None:
             str(k): [kept(f"shots {k} {s}", lambda s=s, k=k: shots(s, k)) for s in FEWER]
             for k in (1, 5, 10)
         },
-        "supervised": [kept(f"supervised {s}", lambda s=s: supervised(s)) for s in FEWER],
+        "supervised": [kept(f"supervised {s}", lambda s=s: supervised(s)) for s in SEEDS],
         "languages": {
             str(n): [kept(f"few {n} {s}", lambda s=s, n=n: fewer_languages(s, n)) for s in FEWER]
             for n in (3, 10, 30)
