@@ -32,10 +32,10 @@ def test_every_rate_was_tried(report):
 
 def test_every_draw_is_there(report):
     for rows in [*report["board"].values(), *report["baselines"].values()]:
-        assert len(rows["1"]) == len(rows["5"]) == len(metric_study.FEWER)
+        assert len(rows["1"]) == len(rows["5"]) == len(metric_study.SEEDS)
     for runs in report["steps"].values():
         assert set(runs) == {str(n) for n in gradient_study.TRAIN_STEPS}
-        assert all(len(run["1"]) == len(metric_study.FEWER) for run in runs.values())
+        assert all(len(run["1"]) == len(metric_study.SEEDS) for run in runs.values())
 
 
 def test_representations_are_as_alike_as_kernels_say():
