@@ -227,7 +227,8 @@ def _corpora() -> Iterator[Finding]:
             yield "ok", f"{name}: {size:,} records, sha256 {found}", "; ".join(notes)
         else:
             what = f"{name}: sha256 {found}, the book has {expected}"
-            yield "fail", what, "; ".join([*notes, REINSTALL])
+            again = "then delete its file, if it has one, in the cache folder, to extract it anew"
+            yield "fail", what, "; ".join([*notes, REINSTALL, again])
 
 
 def _encoder() -> Iterator[Finding]:

@@ -7,7 +7,7 @@ counting, maximum entropy, a network from scratch, the frozen encoder with two h
 tuned, and a map that was learned on other classes. Then it varies the length of training and the
 number of parameters. Each piece is kept in ``build/frontiers`` when it ends, so that a run that was
 stopped goes on; pieces can be named, as in ``python -m tools.frontiers_study tuned-16-0``.
-Everything goes to ``notebooks/data/frontiers.json``; about twenty minutes on one core. The data are
+Everything goes to ``notebooks/data/frontiers.json``; half an hour on one core. The data are
 downloaded on the first use, or read from the folder that ``NLPMETA_MIRROR`` names.
 """
 

@@ -5,7 +5,7 @@ sentence which library it documents, removes a part of the weights of least magn
 is left back to its first values and trains it again, round after round (Frankle and Carbin, 2019).
 At each round the same mask is also trained from other first values, and a random mask of the same
 size from its own. Five seeds, fixed beforehand; learning rate by validation. Everything goes to
-``notebooks/data/tickets.json``; a few minutes on one core.
+``notebooks/data/tickets.json``; ten minutes on one core.
 """
 
 from __future__ import annotations
