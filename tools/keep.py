@@ -43,6 +43,6 @@ def keep(folder: Path, name: str, run: Callable[[], object]) -> Any:
             half.unlink(missing_ok=True)
         print(name, seconds, flush=True)
     record = json.loads(path.read_text(encoding="utf-8"))
-    if record["name"] != name:
-        raise ValueError(f"{path} holds the run {record['name']!r}, not {name!r}; rename one")
+    if (kept := record.get("name")) != name:  # a file without a name is of an older script
+        raise ValueError(f"{path} holds the run {kept!r}, not {name!r}; rename one or delete it")
     return record["found"]
