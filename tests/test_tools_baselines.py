@@ -59,7 +59,9 @@ def test_a_part_is_scored_again_as_it_was(report):
     sampler = EpisodeSampler(part.test, baselines.N_WAY, 1, baselines.N_QUERY, 0)
     learner = baselines.NearestCentroid(baselines.ngrams(part, orders))
     score = evaluate(learner, sampler, baselines.EPISODES)
-    assert score.mean == pytest.approx(row["splits"][0], abs=1e-4)
+    # of the 10,000 queries 14 lie so evenly between two classes that rounding, which differs from
+    # processor to processor, decides them
+    assert score.mean == pytest.approx(row["splits"][0], abs=14e-4)
 
 
 def test_guessing_guesses():
