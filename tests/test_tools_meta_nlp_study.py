@@ -71,6 +71,29 @@ def test_the_pieces_that_have_three_draws_have_them(report):
     assert all(len(v) == len(held) for v in report["translation"]["chrf"].values())
 
 
+def test_all_classes_at_once(report):
+    assert set(report["full ways"]) == set(study.NAMES)
+    for rows in report["full ways"].values():
+        assert len(rows) == 4 * 2 * len(study.ALL_SHOTS)
+        assert all(len(row) == DRAWS and 0.5 < min(row) <= max(row) < 1 for row in rows.values())
+        for learner, row in rows.items():  # more labels, better in every draw
+            if learner.endswith(", 5"):
+                assert (np.array(rows[learner[:-1] + "10"]) > row).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "n_ways", "n_test"), [("banking77", 77, 3080), ("clinc150", 150, 4500)]
+)
+def test_the_published_parts_keep_every_query(name, n_ways, n_test):
+    need(name)
+    labels = np.array(study.examples(name).labels)
+    train, test = (study.official(name, part) for part in ("train", "test"))
+    assert len(test) == n_test
+    assert len(set(labels[test])) == len(set(labels[train])) == n_ways
+    for row, query in zip(test[::500], benchmarks.load(name, "test")[::500]):
+        assert study.examples(name).texts[row] == query.text.strip()
+
+
 def test_whitening_makes_classes_round():
     import torch
 

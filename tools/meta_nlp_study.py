@@ -3,16 +3,18 @@
 ``python -m tools.meta_nlp_study`` reads CLINC150 and BANKING77 with the pretrained encoder, in the
 five class splits of Dopierre et al. (2021), and scores on the same episodes what learned nothing,
 what was learned on the frozen vectors, and the encoder itself after it was trained on the training
-classes. Then it measures weights of words (distributional signatures) and two leaks, tasks made by
-blanking words, a shift of the domain, and the translation of names. Each piece is kept in
-``build/meta-nlp`` when it ends, so that a run that was stopped goes on; pieces can be named, as in
+classes. All classes of a data set in one task follow, scored on its published test part. Then it
+measures weights of words (distributional signatures) and two leaks, tasks made by blanking words, a
+shift of the domain, and the translation of names. Each piece is kept in ``build/meta-nlp`` when it
+ends, so that a run that was stopped goes on; pieces can be named, as in
 ``python -m tools.meta_nlp_study tuned-banking77-0``. Everything goes to
-``notebooks/data/meta-nlp.json``; half an hour on one core. The benchmarks are downloaded on the
-first use, or read from the folder that ``NLPMETA_MIRROR`` names.
+``notebooks/data/meta-nlp.json``; three quarters of an hour on one core. The benchmarks are
+downloaded on the first use, or read from the folder that ``NLPMETA_MIRROR`` names.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -56,6 +58,7 @@ SEEDS, FEWER = range(5), range(3)
 N_QUERY, MOST = 5, 60  # queries of a class in a task; of a test class in all
 CELLS = ((5, 1), (5, 5), (10, 1), (10, 5), (0, 5))  # way and shot; 0 ways: all test classes
 EPISODES, ALL_WAYS = 200, 40  # tasks on each split: 1,000 in all; fewer where each has all classes
+ALL_SHOTS = (5, 10)  # where all classes of a data set are told apart
 STEPS, TASKS = 150, 8  # of learners on frozen vectors
 SCALE = 4.0  # of the vectors before the linear map
 TUNED = {"ways": 16, "queries": 2, "tokens": 24, "steps": 60, "scale": 10.0, "blocks": 3}
@@ -434,6 +437,62 @@ def protocol() -> dict[str, dict[str, object]]:
     return found_
 
 
+@cache
+def official(name: str, part: str) -> np.ndarray:
+    """Rows of the queries of a published part of a data set, in its order."""
+    found = examples(name)
+    at = {query: row for row, query in enumerate(zip(found.texts, found.labels))}
+    return np.array([at[q.text.strip(), q.label] for q in benchmarks.load(name, part)])
+
+
+@cache
+def of_other_intents(name: str) -> dict[str, Tensor]:
+    """Vectors of all queries: frozen, and after a map or the encoder learned on the other set.
+
+    For BANKING77 from the six domains that :func:`protocol` takes; for CLINC150 from all of it.
+    """
+    other, z = NAMES[1 - NAMES.index(name)], frozen(name)
+    domains = np.array(examples(other).domains)
+    known = PRINTED_DOMAINS if other == "clinc150" else set(domains)
+    rows = np.array([r for r in official(other, "train") if domains[r] in known])
+    part = Split(grouped(other, rows, frozen(other)[torch.from_numpy(rows)]), {}, {})
+    how, lr = chosen_tuning()
+    encoder = tuned_encoder(other, rows, 0, lr, how == "episodes")
+    encode = supervised(part, 0, chosen("supervised map"))
+    with torch.no_grad():
+        shaped = encode(z)
+    return {"frozen": z, "map": shaped, "tuned elsewhere": encoder.embed(examples(name).texts)}
+
+
+def full_ways(name: str, draw: int) -> dict[str, float]:
+    """All classes in one task: k training queries of each, and the whole published test part.
+
+    The protocol of Casanueva et al. (2020) and Zhang et al. (2020). The fourth encoder is trained
+    as one classifier on the support set itself.
+    """
+    found, test = examples(name), official(name, "test")
+    labels = np.unique(found.labels, return_inverse=True)[1]
+    order = np.random.default_rng(draw).permutation(official(name, "train"))
+    rows_of = [order[labels[order] == c] for c in range(labels.max() + 1)]
+    heads = {
+        "means": NearestCentroid(same),
+        "regression": LogisticRegressionLearner(same, chosen("logistic regression, encoder")),
+    }
+    out = {}
+    for k in ALL_SHOTS:
+        support = np.concatenate([rows[:k] for rows in rows_of])
+        both = np.concatenate([support, test])
+        own = tuned_encoder(name, support, draw, chosen_tuning()[1], episodic=False)
+        read = {how: z[torch.from_numpy(both)] for how, z in of_other_intents(name).items()}
+        read["tuned"] = own.embed([found.texts[row] for row in both])
+        y = torch.from_numpy(labels[both])
+        for (how, z), (head, learner) in itertools.product(read.items(), heads.items()):
+            predict = learner.adapt(z[: len(support)], y[: len(support)])
+            right = predict(z[len(support) :]).argmax(-1) == y[len(support) :]
+            out[f"{how}, {head}, {k}"] = round(float(right.double().mean()), 5)
+    return out
+
+
 def word_pieces(name: str, seed: int) -> dict:
     """Weights of words on the classes of a split, at most so many queries of each class."""
     found, own = examples(name), parts(name, seed)
@@ -465,6 +524,9 @@ for _seed in FEWER:
     PIECES[f"shift-{_seed}"] = partial(shift, _seed)
 PIECES["translation"] = small.translation
 PIECES["protocol"] = protocol
+for _name in NAMES:
+    for _seed in SEEDS:
+        PIECES[f"full-ways-{_name}-{_seed}"] = partial(full_ways, _name, _seed)
 
 
 def kept(name: str) -> Any:
@@ -481,6 +543,15 @@ PRINTED = {  # Zhang et al. (2022), Tables 5 and 6: BANKING77, 5-way, 2 and 10 s
     "RoBERTa, two regularizers": (87.96, 95.85),
 }
 
+PRINTED_ALL = {  # all ways: BANKING77, 5 and 10 shots, CLINC150; listed by J. Zhang et al. (2022)
+    "RoBERTa, tuned": (74.04, 84.27, 87.99, 91.55),
+    "USE": (76.29, 84.23, 87.82, 90.85),
+    "ConveRT": (75.32, 83.32, 89.22, 92.62),
+    "USE and ConveRT": (77.75, 85.19, 90.49, 93.26),
+    "DNNC": (80.40, 86.71, 91.02, 93.76),
+    "CPFT": (80.86, 87.20, 92.34, 94.18),
+}
+
 
 def recipe() -> dict[str, object]:
     sources = {name: benchmarks.SOURCES[name].files for name in NAMES}
@@ -495,6 +566,7 @@ def recipe() -> dict[str, object]:
         "most": MOST,
         "steps": STEPS,
         "tuned": TUNED,
+        "all shots": ALL_SHOTS,
         "draws": [len(SEEDS), len(FEWER)],
     }
 
@@ -528,6 +600,12 @@ def compared(runs: list[dict[str, dict]]) -> dict[str, dict]:
                 }
         table[learner] = row
     return table
+
+
+def full_table(name: str) -> dict[str, list[float]]:
+    """Accuracy in each draw of the support set, by learner and shots."""
+    runs = [kept(f"full-ways-{name}-{s}") for s in SEEDS]
+    return {learner: [run[learner] for run in runs] for learner in runs[0]}
 
 
 def summary() -> dict[str, object]:
@@ -566,6 +644,8 @@ def summary() -> dict[str, object]:
             for k, v in kept("protocol").items()
         },
         "printed": PRINTED,
+        "full ways": {name: full_table(name) for name in NAMES},
+        "printed full ways": PRINTED_ALL,
     }
 
 
