@@ -58,8 +58,7 @@ N_QUERY, MOST = 5, 60  # queries of a class in a task; of a test class in all
 CELLS = ((5, 1), (5, 5), (10, 1), (10, 5), (0, 5))  # way and shot; 0 ways: all test classes
 EPISODES, ALL_WAYS = 200, 40  # tasks on each split: 1,000 in all; fewer where each has all classes
 ALL_SHOTS = (5, 10)  # where all classes of a data set are told apart
-STRENGTHS = (1.0, 10.0, 100.0)  # of logistic regression, chosen for five ways and one shot
-MANY = 10.0  # its default, where all classes are in a task: the penalty for five is too strong
+MANY = 10.0  # strength of logistic regression where all classes are in a task: its default
 STEPS, TASKS = 150, 8  # of learners on frozen vectors
 SCALE = 4.0  # of the vectors before the linear map
 TUNED = {"ways": 16, "queries": 2, "tokens": 24, "steps": 60, "scale": 10.0, "blocks": 3}
@@ -484,15 +483,12 @@ def full_ways(name: str, draw: int) -> dict[str, float]:
         read = {how: z[torch.from_numpy(both)] for how, z in of_other_intents(name).items()}
         read["tuned"] = own.embed([found.texts[row] for row in both])
         y, n = torch.from_numpy(labels[both]), len(support)
-
-        def right(learner: Learner, z: Tensor, y: Tensor = y, n: int = n) -> float:
-            logits = learner.adapt(z[:n], y[:n])(z[n:])
-            return round(float((logits.argmax(-1) == y[n:]).double().mean()), 5)
-
         regression = LogisticRegressionLearner(same, MANY)
-        out[f"frozen, regression, {k}"] = right(regression, read["frozen"])
-        for how, z in read.items():
-            out[f"{how}, means, {k}"] = right(NearestCentroid(same), z)
+        tried = {"frozen, regression": (regression, read["frozen"])}
+        tried |= {f"{how}, means": (NearestCentroid(same), z) for how, z in read.items()}
+        for row, (learner, z) in tried.items():
+            right = learner.adapt(z[:n], y[:n])(z[n:]).argmax(-1) == y[n:]
+            out[f"{row}, {k}"] = round(float(right.double().mean()), 5)
     return out
 
 
