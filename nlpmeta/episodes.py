@@ -21,6 +21,7 @@ from torch import Tensor
 from tqdm.auto import trange
 
 from nlpmeta.metrics import normal_interval
+from nlpmeta.streams import Streams
 from nlpmeta.tables import Classes, Table, by_class, from_table
 
 Predictor = Callable[[Tensor], Tensor]
@@ -77,7 +78,8 @@ class EpisodeSampler:
     classes without replacement in random order, which become the labels 0 to n_way - 1, then
     ``k_shot + n_query`` examples of each without replacement, the first for the support set and
     the rest for the query set. Task ``index`` depends on the seed and the index only: not on how
-    many were drawn before, nor on who draws it.
+    many were drawn before, nor on who draws it. It is what ``numpy.random.default_rng([seed,
+    index])`` draws; neighbors are drawn together (:class:`nlpmeta.streams.Streams`) and kept.
 
     Parameters
     ----------
@@ -86,13 +88,13 @@ class EpisodeSampler:
     n_way, k_shot, n_query : int
         Classes of a task, support examples of a class, query examples of a class; at least 1.
     seed : int
-        At least 0.
+        From 0 to 2^32 - 1.
 
     Raises
     ------
     ValueError
-        If a number is too small, no domain has ``n_way`` classes of ``k_shot + n_query``
-        examples, or the examples differ in shape.
+        If a number is too small or the seed too large, no domain has ``n_way`` classes of
+        ``k_shot + n_query`` examples, or the examples differ in shape.
 
     Examples
     --------
@@ -105,10 +107,11 @@ class EpisodeSampler:
     def __init__(
         self, data: Mapping[str, Classes], n_way: int, k_shot: int, n_query: int, seed: int
     ) -> None:
-        least = {"n_way": (n_way, 1), "k_shot": (k_shot, 1), "n_query": (n_query, 1)}
-        for name, (value, smallest) in {**least, "seed": (seed, 0)}.items():
-            if value < smallest:
-                raise ValueError(f"{name} is {value}; give at least {smallest}")
+        for name, value in {"n_way": n_way, "k_shot": k_shot, "n_query": n_query}.items():
+            if value < 1:
+                raise ValueError(f"{name} is {value}; give at least 1")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed is {seed}; give 0 to 2**32 - 1")
         per_class = k_shot + n_query
         self.n_way, self.k_shot, self.n_query, self.seed = n_way, k_shot, n_query, seed
         self.domains = {
@@ -128,37 +131,41 @@ class EpisodeSampler:
         shapes = {tuple(x.shape[1:]) for x in every}
         if len(shapes) > 1:
             raise ValueError(f"data has examples of shapes {sorted(shapes)}; pad them to one shape")
-        self._x, ends = torch.cat(every), np.cumsum([len(x) for x in every])
-        spans = iter(zip(ends.tolist(), map(len, every)))  # of each class in ``_x``
-        self._spans = {
-            domain: {c: (end - size, size) for c, (end, size) in zip(classes, spans)}
-            for domain, classes in self.domains.items()
-        }
+        self._x = torch.cat(every)
+        self._n_classes = np.array([len(classes) for classes in self.domains.values()])
+        there = np.arange(self._n_classes.max()) < self._n_classes[:, None]  # (domains, classes)
+        self._sizes, self._first = np.zeros((2, *there.shape), dtype=np.int64)
+        self._sizes[there] = [len(x) for x in every]
+        self._first[there] = np.cumsum(self._sizes[there]) - self._sizes[there]  # row in ``_x``
+        self._together = max(1, min(512, 2**15 // (n_way * per_class)))  # tasks of a block
+        self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None
         labels = torch.arange(n_way)
         self._support_y = labels.repeat_interleave(k_shot)
         self._query_y = labels.repeat_interleave(n_query)
 
-    def _start(self, index: int) -> tuple[np.random.Generator, str]:
-        if index < 0:
-            raise ValueError(f"index is {index}; tasks are numbered from 0")
-        rng = np.random.default_rng([self.seed, index])
-        return rng, self._names[rng.integers(len(self._names))]
+    def _classes(self, streams: Streams, domains: np.ndarray) -> np.ndarray:
+        """Which classes of its domain each task has, (tasks, n_way), in order of their labels."""
+        return streams.permutations(self._n_classes[domains])[:, : self.n_way]
 
-    def _classes(self, rng: np.random.Generator, domain: str) -> list[tuple[int, int]]:
-        """First row and size of each class of a task, in the order of their labels."""
-        spans = list(self._spans[domain].values())
-        return [spans[c] for c in rng.permutation(len(spans))[: self.n_way].tolist()]
+    def _block(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the tasks of a block: domains (tasks,), rows (tasks, n_way, k_shot + n_query)."""
+        drawn = self._drawn
+        if drawn is None or drawn[0] != number:
+            streams = Streams(self.seed, number * self._together + np.arange(self._together))
+            domains = streams.integers(len(self._names))
+            classes = domains[:, None], self._classes(streams, domains)
+            chosen = streams.choices(self._sizes[classes], self.k_shot + self.n_query)
+            drawn = self._drawn = number, domains, self._first[classes][..., None] + chosen
+        return drawn[1:]
 
-    def _rows(self, index: int) -> np.ndarray:
-        """Rows of the examples of a task, (n_way, k_shot + n_query)."""
-        rng, domain = self._start(index)
-        per_class = self.k_shot + self.n_query
-        return np.stack(
-            [
-                first + rng.choice(size, per_class, replace=False)
-                for first, size in self._classes(rng, domain)
-            ]
-        )
+    def _rows(self, first: int, n_tasks: int) -> np.ndarray:
+        """Rows of the examples of consecutive tasks, (n_tasks, n_way, k_shot + n_query)."""
+        if first < 0:
+            raise ValueError(f"index is {first}; tasks are numbered from 0")
+        block, place = divmod(first, self._together)
+        blocks = range(block, (first + n_tasks - 1) // self._together + 1)
+        rows = np.concatenate([self._block(number)[1] for number in blocks])
+        return rows[place : place + n_tasks]
 
     def _taken(self, rows: np.ndarray) -> Task:
         """The tasks of rows (..., n_way, k_shot + n_query): all examples are taken at once."""
@@ -173,17 +180,20 @@ class EpisodeSampler:
 
     def domain(self, index: int) -> str:
         """The domain that the task with this number comes from."""
-        return self._start(index)[1]
+        if index < 0:
+            raise ValueError(f"index is {index}; tasks are numbered from 0")
+        block, place = divmod(index, self._together)
+        return self._names[self._block(block)[0][place]]
 
     def task(self, index: int) -> Task:
         """The task with this number, 0 or larger."""
-        return self._taken(self._rows(index))
+        return self._taken(self._rows(index, 1)[0])
 
     def batch(self, first: int, n_tasks: int) -> Task:
         """Tasks ``first`` to ``first + n_tasks - 1``, stacked along a new leading axis."""
         if n_tasks < 1:
             raise ValueError(f"n_tasks is {n_tasks}; give at least 1")
-        return self._taken(np.stack([self._rows(first + i) for i in range(n_tasks)]))
+        return self._taken(self._rows(first, n_tasks))
 
 
 class Score(NamedTuple):

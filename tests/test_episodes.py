@@ -68,6 +68,15 @@ def test_a_task_depends_on_seed_and_index_only(seed, order):
         assert all(torch.equal(part[i], own) for part, own in zip(batch, straight[2 + i]))
 
 
+def test_a_batch_goes_on_from_one_block_of_tasks_to_the_next():
+    sampler = EpisodeSampler(made_data([[90] * 12, [90] * 11]), 10, 20, 60, seed=0)
+    batch, domains = sampler.batch(30, 60), [sampler.domain(i) for i in range(30, 90)]
+    assert sampler._together < 45
+    for i in reversed(range(60)):
+        assert all(torch.equal(part[i], own) for part, own in zip(batch, sampler.task(30 + i)))
+        assert f"domain {batch.support_x[i, 0] // 10_000}" == domains[i]
+
+
 def test_tasks_are_those_of_a_loop_that_takes_one_example_at_a_time():
     data = made_data([[5, 6, 7], [8, 5, 9, 6]])
     sampler = EpisodeSampler(data, n_way=3, k_shot=2, n_query=3, seed=4)
@@ -111,6 +120,7 @@ def test_classes_with_too_few_examples_are_left_out():
         ({"k_shot": 0}, "k_shot is 0"),
         ({"n_query": 0}, "n_query is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296"),
         ({"k_shot": 50}, "k_shot \\+ n_query is 51"),
         ({"n_way": 4}, "n_way = 4"),
     ],

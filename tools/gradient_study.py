@@ -31,6 +31,7 @@ from nlpmeta.episodes import EpisodeSampler, Learner, Task, evaluate
 from nlpmeta.learners import ANIL, MAML, MetaSGD, ProtoMAML, ProtoNet, Reptile
 from nlpmeta.learners.gradient import Classifier
 from nlpmeta.meta import meta_train, training_loss
+from nlpmeta.streams import Streams
 from tools import metric_study as same
 from tools.keep import keep
 from tools.measure import resident
@@ -223,10 +224,12 @@ class FixedLabels(EpisodeSampler):
         super().__init__(data, same.N_WAY, k_shot, same.N_QUERY, seed)
         self.shuffled = shuffled
 
-    def _classes(self, rng: np.random.Generator, domain: str) -> list[tuple[int, int]]:
-        spans = [span for _, span in sorted(self._spans[domain].items())]
-        order = rng.permutation(self.n_way) if self.shuffled else range(self.n_way)
-        return [spans[c] for c in order]
+    def _classes(self, streams: Streams, domains: np.ndarray) -> np.ndarray:
+        sort = np.array([np.argsort(list(families)) for families in self.domains.values()])
+        order = np.tile(np.arange(self.n_way), (len(domains), 1))
+        if self.shuffled:
+            order = streams.permutations(np.full(len(domains), self.n_way))
+        return np.take_along_axis(sort[domains], order, axis=1)
 
 
 def five_families(part: Split) -> Split:

@@ -660,8 +660,8 @@ def episode_sampling(full: bool) -> Pair:
         0.0,
         Side(lambda: [sampler.batch(i, size) for i in range(0, n_tasks, size)], judge),
         Side(lambda: [loop(i) for i in range(0, n_tasks, size)], judge),
-        "Each task has a generator of its own, so that it depends on its number only; both sides "
-        "draw from it, and what is left to save is the taking of single examples.",
+        "Each task has a generator of its own, so that it depends on its number only. The "
+        "loop makes them one by one; ours works out those of a block of tasks side by side.",
     )
 
 
