@@ -665,8 +665,10 @@ def episode_sampling(full: bool) -> Pair:
     )
 
 
-def _maml(full: bool, peer: str, name: str, task_gradient: Callable[..., None]) -> Pair:
-    """MAML with all tasks of a step at once, and with one after the other.
+def _maml(
+    full: bool, peer: str, name: str, task_gradient: Callable[..., None], many: int = 64
+) -> Pair:
+    """MAML with all ``many`` tasks of a step at once, and with one after the other.
 
     ``task_gradient(model, task, lr, steps, weight)`` adds a task's weighted meta-gradient to those
     of the model's parameters.
@@ -683,7 +685,7 @@ def _maml(full: bool, peer: str, name: str, task_gradient: Callable[..., None]) 
     from nlpmeta.text import Vocabulary, pad
     from nlpmeta.training import fit
 
-    n_tasks, n_steps, width, lr, inner_steps = (64, 10, 32, 0.5, 5) if full else (3, 2, 8, 0.5, 2)
+    n_tasks, n_steps, width, lr, inner_steps = (many, 10, 32, 0.5, 5) if full else (3, 2, 8, 0.5, 2)
     sentences = docs.load("train")[:: 20 if full else 60]
     vocabulary = Vocabulary.from_tokens("".join(sentence.text for sentence in sentences))
     x = pad([vocabulary.encode(sentence.text[:100]) for sentence in sentences])
@@ -754,7 +756,7 @@ def maml_higher(full: bool) -> Pair:
     return _maml(full, "higher", "copies of the network", task_gradient)
 
 
-def maml_loop(full: bool) -> Pair:
+def maml_loop(full: bool, many: int = 64) -> Pair:
     """A plain loop over tasks, steps and parameters."""
     import torch
     from torch import nn
@@ -772,7 +774,17 @@ def maml_loop(full: bool) -> Pair:
             params = {name: p - lr * slope for (name, p), slope in zip(params.items(), slopes)}
         (weight * loss(model, params, query_x, query_y)).backward()
 
-    return _maml(full, "torch", "a loop over tasks", task_gradient)
+    return _maml(full, "torch", "a loop over tasks", task_gradient, many)
+
+
+def maml_few(full: bool) -> Pair:
+    """The same loop where a step has few tasks."""
+    return maml_loop(full, 16)
+
+
+def maml_many(full: bool) -> Pair:
+    """The same loop where a step has many tasks."""
+    return maml_loop(full, 256)
 
 
 # --- transfer ------------------------------------------------------------------------------------
@@ -1053,7 +1065,9 @@ PAIRS: dict[str, Callable[[bool], Pair]] = {
         lstm_training,
         episode_sampling,
         maml_higher,
+        maml_few,
         maml_loop,
+        maml_many,
         lora_step,
         embedding,
         prune_by_magnitude,
