@@ -12,6 +12,8 @@ The generator is PCG XSL-RR 128/64 (O'Neill, 2014): a state of 128 bits goes fro
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 
 __all__ = ["Streams"]
@@ -41,13 +43,12 @@ def _seeds(seed: int, indices: np.ndarray) -> list[np.ndarray]:
         for i, part in enumerate([zero + np.uint32(seed), indices, zero, zero])
     ]
     step = 4
-    for source in range(4):
-        for target in {0, 1, 2, 3} - {source}:
-            hashed = _folded((pool[source] ^ _MIXED[step]) * _MIXED[step + 1])
-            pool[target] = _folded(
-                pool[target] * np.uint32(0xCA01F9DD) - hashed * np.uint32(0x4973F715)
-            )
-            step += 1
+    for source, target in permutations(range(4), 2):
+        hashed = _folded((pool[source] ^ _MIXED[step]) * _MIXED[step + 1])
+        pool[target] = _folded(
+            pool[target] * np.uint32(0xCA01F9DD) - hashed * np.uint32(0x4973F715)
+        )
+        step += 1
     words = [_folded((pool[i % 4] ^ _OUT[i]) * _OUT[i + 1]).astype(np.uint64) for i in range(8)]
     return [low | high << 32 for low, high in zip(words[::2], words[1::2])]
 
