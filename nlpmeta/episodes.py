@@ -151,12 +151,16 @@ class EpisodeSampler:
         """Of the tasks of a block: domains (tasks,), rows (tasks, n_way, k_shot + n_query)."""
         drawn = self._drawn
         if drawn is None or drawn[0] != number:
-            streams = Streams(self.seed, number * self._together + np.arange(self._together))
-            domains = streams.integers(len(self._names))
-            classes = domains[:, None], self._classes(streams, domains)
-            chosen = streams.choices(self._sizes[classes], self.k_shot + self.n_query)
-            drawn = self._drawn = number, domains, self._first[classes][..., None] + chosen
+            indices = number * self._together + np.arange(self._together)
+            drawn = self._drawn = number, *self._draw(Streams(self.seed, indices))
         return drawn[1:]
+
+    def _draw(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
+        """A task from each stream: its domain, and the rows of its examples."""
+        domains = streams.integers(len(self._names))
+        classes = domains[:, None], self._classes(streams, domains)
+        chosen = streams.choices(self._sizes[classes], self.k_shot + self.n_query)
+        return domains, self._first[classes][..., None] + chosen
 
     def _rows(self, first: int, n_tasks: int) -> np.ndarray:
         """Rows of the examples of consecutive tasks, (n_tasks, n_way, k_shot + n_query)."""
