@@ -21,10 +21,12 @@ from torch import Tensor
 from tqdm.auto import trange
 
 from nlpmeta.metrics import normal_interval
-from nlpmeta.streams import Streams
+from nlpmeta.streams import Generators, Streams
 from nlpmeta.tables import Classes, Table, by_class, from_table
 
 Predictor = Callable[[Tensor], Tensor]
+
+SPARE = 100  # classes beyond those of a task: an order of more is drawn faster for one task alone
 
 
 __all__ = [
@@ -79,7 +81,8 @@ class EpisodeSampler:
     ``k_shot + n_query`` examples of each without replacement, the first for the support set and
     the rest for the query set. Task ``index`` depends on the seed and the index only: not on how
     many were drawn before, nor on who draws it. It is what ``numpy.random.default_rng([seed,
-    index])`` draws; neighbors are drawn together (:class:`nlpmeta.streams.Streams`) and kept.
+    index])`` draws. Some hundred neighbors are drawn together (:class:`nlpmeta.streams.Streams`),
+    so tasks in the order of their numbers cost least.
 
     Parameters
     ----------
@@ -137,13 +140,15 @@ class EpisodeSampler:
         self._sizes, self._first = np.zeros((2, *there.shape), dtype=np.int64)
         self._sizes[there] = [len(x) for x in every]
         self._first[there] = np.cumsum(self._sizes[there]) - self._sizes[there]  # row in ``_x``
-        self._together = max(1, min(512, 2**15 // (n_way * per_class)))  # tasks of a block
+        few = self._n_classes.max() <= n_way + SPARE
+        self._streams = Streams if few else Generators
+        self._together = max(1, min(512, 2**15 // (n_way * per_class))) if few else 1
         self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None
         labels = torch.arange(n_way)
         self._support_y = labels.repeat_interleave(k_shot)
         self._query_y = labels.repeat_interleave(n_query)
 
-    def _classes(self, streams: Streams, domains: np.ndarray) -> np.ndarray:
+    def _classes(self, streams: Streams | Generators, domains: np.ndarray) -> np.ndarray:
         """Which classes of its domain each task has, (tasks, n_way), in order of their labels."""
         return streams.permutations(self._n_classes[domains])[:, : self.n_way]
 
@@ -152,10 +157,10 @@ class EpisodeSampler:
         drawn = self._drawn
         if drawn is None or drawn[0] != number:
             indices = number * self._together + np.arange(self._together)
-            drawn = self._drawn = number, *self._draw(Streams(self.seed, indices))
+            drawn = self._drawn = number, *self._draw(self._streams(self.seed, indices))
         return drawn[1:]
 
-    def _draw(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
+    def _draw(self, streams: Streams | Generators) -> tuple[np.ndarray, np.ndarray]:
         """A task from each stream: its domain, and the rows of its examples."""
         domains = streams.integers(len(self._names))
         classes = domains[:, None], self._classes(streams, domains)

@@ -4,6 +4,8 @@ A task that has a generator of its own can be drawn alone, in any order, by any 
 a generator takes longer than to draw a task with it. :class:`Streams` holds the generators
 ``numpy.random.default_rng([seed, index])`` of many indices, and one array operation does for all of
 them what each would do alone. What it draws is, word for word, what NumPy's would.
+:class:`Generators` are NumPy's themselves, which are faster where the order of a hundred things
+or more is drawn.
 
 The generator is PCG XSL-RR 128/64 (O'Neill, 2014): a state of 128 bits goes from ``s`` to
 ``a * s + c``, and 64 bits of it come out, scrambled. Its start is hashed from seed and index as in
@@ -16,7 +18,7 @@ from itertools import permutations
 
 import numpy as np
 
-__all__ = ["Streams"]
+__all__ = ["Generators", "Streams"]
 
 _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
 _CHUNK = 32  # numbers of 64 bits that every stream gives at a time
@@ -218,3 +220,42 @@ class Streams:
         for last, place in zip(range(n - 1, 0, -1), swaps):
             chosen[last], chosen[place, every] = chosen[place, every], chosen[last].copy()
         return chosen.T.reshape(*sizes.shape, n)
+
+
+class Generators:
+    """NumPy's generators, one after the other: the same numbers as from :class:`Streams`.
+
+    Parameters
+    ----------
+    seed, indices
+        As for :class:`Streams`; its methods are here as well.
+
+    Examples
+    --------
+    >>> alone, together = (kind(5, np.arange(3)) for kind in (Generators, Streams))
+    >>> bool((alone.permutations(np.full(3, 9)) == together.permutations(np.full(3, 9))).all())
+    True
+    """
+
+    def __init__(self, seed: int, indices: np.ndarray) -> None:
+        self._each = [np.random.default_rng([seed, index]) for index in indices.tolist()]
+
+    def integers(self, high: int) -> np.ndarray:
+        """As :meth:`Streams.integers`."""
+        return np.array([rng.integers(high) for rng in self._each])
+
+    def permutations(self, sizes: np.ndarray) -> np.ndarray:
+        """As :meth:`Streams.permutations`."""
+        orders = np.zeros((len(sizes), sizes.max()), dtype=np.int64)
+        for order, rng, size in zip(orders, self._each, sizes):
+            order[:size] = rng.permutation(size)
+        return orders
+
+    def choices(self, sizes: np.ndarray, n: int) -> np.ndarray:
+        """As :meth:`Streams.choices`."""
+        return np.array(
+            [
+                [rng.choice(size, n, replace=False) for size in row]
+                for rng, row in zip(self._each, sizes)
+            ]
+        )

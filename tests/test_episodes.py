@@ -77,8 +77,9 @@ def test_a_batch_goes_on_from_one_block_of_tasks_to_the_next():
         assert f"domain {batch.support_x[i, 0] // 10_000}" == domains[i]
 
 
-def test_tasks_are_those_of_a_loop_that_takes_one_example_at_a_time():
-    data = made_data([[5, 6, 7], [8, 5, 9, 6]])
+@pytest.mark.parametrize("many", [4, 130])
+def test_tasks_are_those_of_a_loop_that_takes_one_example_at_a_time(many):
+    data = made_data([[5, 6, 7], [8, 5, 9, 6] + [5] * (many - 4)])
     sampler = EpisodeSampler(data, n_way=3, k_shot=2, n_query=3, seed=4)
     for index in range(50):
         rng = np.random.default_rng([4, index])
