@@ -173,9 +173,9 @@ def pooled_data(seed: int, tagged: Sequence[str] = ()) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def parent(language: str, seed: int) -> Seq2Seq:
+def parent(language: str, seed: int, times: int = 1) -> Seq2Seq:
     x, y = tensors(corpus()[language]["train"])
-    return train(network(seed), x, y, STEPS["parent"], RATE, seed)
+    return train(network(seed), x, y, STEPS["parent"] * times, RATE, seed)
 
 
 @cache
@@ -295,12 +295,12 @@ def low(
         return table(pairs, texts, tuple(setting))
     everyone = TARGETS if language in TARGETS else VALIDATION
     if way == "from ten, not adapted":
-        return translate(pooled(seed), texts)
+        return translate(pooled(seed, times), texts)
     if way == "beside ten, with tags":
         return translate(beside(seed, everyone, times), texts, language)
     start = {
         "alone": lambda: network(seed),
-        "from one language": lambda: parent(PARENT, seed),
+        "from one language": lambda: parent(PARENT, seed, times),
         "from ten": lambda: pooled(seed, times),
         "Reptile": lambda: reptile(seed, *setting[:2], times),
     }[way]()
