@@ -26,22 +26,6 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const title of all(".dropdown > .admonition-title")) {
     title.addEventListener("click", lookAgain);
   }
-  // The theme makes a box of a formula, and a browser may break a line on either side of a box:
-  // the comma, or "-gram", after it and the bracket before it are kept with it.
-  for (const math of all(".bd-article span.math")) {
-    const text = (node, pattern) =>
-      (node && node.nodeType === Node.TEXT_NODE && node.data.match(pattern)?.[0]) || "";
-    const [before, after] = [math.previousSibling, math.nextSibling];
-    const head = text(before, /[(\[\u201c\u2018]+$/);
-    const tail = text(after, /^(?:[.,;:?!)\]\u201d\u2019]+|-\w*)/);
-    if (!head && !tail) continue;
-    const together = document.createElement("span");
-    together.className = "math-together";
-    math.replaceWith(together);
-    together.append(head, math, tail);
-    if (head) before.data = before.data.slice(0, -head.length);
-    if (tail) after.data = after.data.slice(tail.length);
-  }
   // A long name in a table may break after a dot, a bracket or an underscore.
   for (const part of all(".bd-article :is(td, th) code .pre")) {
     if (part.textContent.length < 16 || part.children.length) continue;
@@ -53,21 +37,6 @@ document.addEventListener("DOMContentLoaded", () => {
         return i ? [document.createElement("wbr"), span] : [span];
       }),
     );
-  }
-  // A number keeps its percent sign and its interval on the same line.
-  const words = document.createTreeWalker(
-    document.querySelector(".bd-article") ?? document.body, NodeFilter.SHOW_TEXT);
-  while (words.nextNode()) {
-    const node = words.currentNode;
-    if (!/ [%±]|± /.test(node.data) || node.parentElement.closest("pre, code, .math")) continue;
-    node.data = node.data.replace(/ (?=[%±])|(?<=±) /g, "\u00a0");
-  }
-  // The link to the exercise begins with a space, which is underlined.
-  for (const link of all(".solution > .admonition-title > a")) {
-    const first = link.firstChild;
-    if (first?.nodeType !== Node.TEXT_NODE || !first.data.startsWith(" ")) continue;
-    first.data = first.data.trimStart();
-    link.before(" ");
   }
   // A formula in a sentence that is wider than the page scrolls, also with the keyboard.
   const width = (element) => element.getBoundingClientRect().width;
