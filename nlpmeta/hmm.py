@@ -26,6 +26,8 @@ __all__ = ["HMM"]
 class HMM:
     """A hidden Markov model over the symbols 0 ... ``n_symbols`` - 1.
 
+    Every method takes one sequence of integers or a sequence of such sequences.
+
     Parameters
     ----------
     n_states, n_symbols : int
@@ -41,8 +43,6 @@ class HMM:
         ``emission[i, v]`` is the probability that state i emits symbol v.
     history : list of float
         Log-likelihood of the training sequences before each step of the last :meth:`fit`.
-
-    Every method takes one sequence of integers or a sequence of such sequences.
 
     Examples
     --------

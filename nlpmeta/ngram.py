@@ -209,7 +209,7 @@ class NGramLM:
 
     @property
     def n_parameters(self) -> int:
-        """Stored numbers: one for each n-gram of each order and one for each context."""
+        """Stored numbers, one for each n-gram of each order and one for each context."""
         return sum(len(level.ngrams) + len(level.contexts) for level in self._levels)
 
     @property

@@ -135,7 +135,7 @@ class MarkovSource:
 
     @cached_property
     def entropy_rate(self) -> float:
-        """Entropy per character in nats, exact: no model's mean surprise can stay below it."""
+        """Entropy per character in nats, exact; no model's mean surprise can stay below it."""
         surprise = -xlogy(self.transition, self.transition).sum(axis=-1)
         return float((self.stationary * surprise).sum())
 

@@ -80,7 +80,8 @@ def infer_documents(
 
     Until the mean change of a document's gamma is below the tolerance,
 
-        phi_dwk proportional to exp(E[log theta_dk] + E[log beta_kw])
+        phi_dwk proportional to exp(E[log theta_dk] + E[log beta_kw]),
+
         gamma_dk = alpha + sum_w x_dw phi_dwk
 
     (Blei, Ng and Jordan 2003, equations 6 and 7). phi is never stored: with a_dk and b_wk the two

@@ -181,7 +181,7 @@ class LDA(TransformerMixin, BaseEstimator):
 
     @property
     def topic_word(self) -> np.ndarray:
-        """The mean topics: distributions over words, shape (k, v)."""
+        """The mean topics, distributions over words, shape (k, v)."""
         check_is_fitted(self)
         return _normalized(self.components_)
 

@@ -26,6 +26,18 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const title of all(".dropdown > .admonition-title")) {
     title.addEventListener("click", lookAgain);
   }
+  // A long name in a table may break after a dot, a bracket or an underscore.
+  for (const part of all(".bd-article :is(td, th) code .pre")) {
+    if (part.textContent.length < 16 || part.children.length) continue;
+    const pieces = part.textContent.split(/(?<=[.(,=_/])(?=\w)/);
+    part.replaceWith(
+      ...pieces.flatMap((piece, i) => {
+        const span = part.cloneNode();
+        span.textContent = piece;
+        return i ? [document.createElement("wbr"), span] : [span];
+      }),
+    );
+  }
   // A formula in a sentence that is wider than the page scrolls, also with the keyboard.
   const width = (element) => element.getBoundingClientRect().width;
   const reachFormulas = () => {

@@ -15,9 +15,16 @@ from nlpmeta.corpora._parts import PARTS, group_of, mask
 from nlpmeta.corpora._sources import docstrings
 
 LINE_SECTIONS = (
-    "summary", "description", "parameters", "returns", "raises", "see also", "notes",
-    "references", "examples",
-)  # fmt: skip
+    "summary",
+    "description",
+    "parameters",
+    "returns",
+    "raises",
+    "see also",
+    "notes",
+    "references",
+    "examples",
+)
 
 _OWN = {"see also": "see also", "references": "references", "reference": "references"}
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from book._ext.named_fields import is_plain_field
+from book._ext.named_fields import is_plain_field, readable
 from tests.book.sources import BOOK, ROOT
 
 PAGES = sorted((BOOK / "appendix").glob("api-*.md"))
@@ -49,3 +49,9 @@ class Point(NamedTuple):
 def test_a_field_is_told_from_a_method():
     assert is_plain_field(Point.x)
     assert not is_plain_field(Point.count)
+
+
+def test_a_default_is_shown_by_its_name():
+    assert readable("(a, b=<class 'torch.nn.Linear'>, c=1e-05)") == "(a, b=Linear, c=1e-05)"
+    assert readable("(f=<function mean at 0x7f00>)") == "(f=mean)"
+    assert readable("(share=0.3846153846153846, rate=0.003)") == "(share=0.3846, rate=0.003)"
