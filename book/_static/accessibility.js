@@ -47,6 +47,9 @@ document.addEventListener("DOMContentLoaded", () => {
       if (wide) math.tabIndex = 0;
       else math.removeAttribute("tabindex");
     }
+    for (const math of all("div.math mjx-container")) {
+      math.classList.toggle("too-wide", math.scrollWidth > math.clientWidth + 1);
+    }
   };
   window.addEventListener("resize", reachFormulas);
   document.addEventListener("toggle", reachFormulas, true);
