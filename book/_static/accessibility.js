@@ -47,8 +47,8 @@ document.addEventListener("DOMContentLoaded", () => {
       if (wide) math.tabIndex = 0;
       else math.removeAttribute("tabindex");
     }
-    for (const math of all("div.math mjx-container")) {
-      math.classList.toggle("too-wide", math.scrollWidth > math.clientWidth + 1);
+    for (const box of all("div.math mjx-container, .pst-scrollable-table-container")) {
+      box.classList.toggle("too-wide", box.scrollWidth > box.clientWidth + 1);
     }
   };
   window.addEventListener("resize", reachFormulas);
