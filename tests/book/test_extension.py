@@ -119,8 +119,8 @@ def test_a_figure_whose_output_was_removed_stops_the_build(build):
 
 def test_numbers_and_formulas_stay_together(build):
     page, messages = build(
-        "It is 3.5 ± 0.2 %, or [1.2, 3.4], in 20 ms. Take **5** % of ($x$, $y$) and $n$-grams; $z$ ."
-        "\n\n`1 ± 2` and [ a link](https://example.org)."
+        "It is 3.5 ± 0.2 %, or [1.2, 3.4], in 20 ms. Take **5** % of ($x$, $y$) and $n$-grams."
+        "\n\nA formula $z$ alone, `1 ± 2` and [ a link](https://example.org)."
     )
     assert page is not None, messages
     assert "3.5\u00a0±\u00a00.2\u00a0%, or [1.2,\u00a03.4], in 20\u00a0ms." in page
