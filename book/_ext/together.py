@@ -23,7 +23,7 @@ TOGETHER = re.compile(
     rf"|{NUMBER} (?:s|ms|kB|MB|GB|Hz|dB)\b|\bFig\. \d"
 )
 BEFORE = re.compile(r"[(\[“‘]+$")
-AFTER = re.compile(r"[-,.;:!?)\]’”]+")
+AFTER = re.compile(r"-\w*|[,.;:!?)\]’”]+")
 
 
 def bind(parts: list[str]) -> list[str]:
