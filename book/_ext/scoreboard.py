@@ -26,6 +26,12 @@ KEY = "scoreboard"
 FIELDS = {"model", "train_characters", "bits", "parameters", "seconds"}
 HEADER = ("Model", "Bits per character", "Parameters", "Seconds to train", "Lab")
 STORED = Path("notebooks") / "data" / "field.json"
+SMOOTHINGS = {
+    "mle": "maximum likelihood",
+    "witten-bell": "Witten-Bell",
+    "kneser-ney": "Kneser-Ney",
+    "modified-kneser-ney": "modified Kneser-Ney",
+}
 
 
 def glued_rows(lab: dict[str, Any]) -> list[dict[str, Any]]:
@@ -49,14 +55,25 @@ def glued_rows(lab: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def readable(model: str) -> str:
+    """The name of a model with its smoothing in words, where the row has the package's name."""
+    start, comma, smoothing = model.rpartition(", ")
+    return start + comma + SMOOTHINGS.get(smoothing, smoothing) if comma else model
+
+
+def short(seconds: float) -> str:
+    """Seconds for a table: what would round to nothing is called less than a tenth."""
+    return f"{seconds:,.1f}" if seconds >= 0.05 else "< 0.1"
+
+
 def table(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
     """The lines of a Markdown table of (document, row), the fewest bits first."""
     lines = ["| " + " | ".join(HEADER) + " |", "| --- | ---: | ---: | ---: | --- |"]
     for docname, row in sorted(rows, key=lambda pair: (pair[1]["bits"], pair[1]["parameters"])):
         bits = "∞" if math.isinf(row["bits"]) else f"{row['bits']:.3f}"
         lines.append(
-            f"| {row['model']} | {bits} | {row['parameters']:,} | {row['seconds']:.1f} "
-            f"| {{doc}}`/{docname}` |"
+            f"| {readable(row['model'])} | {bits} | {row['parameters']:,} "
+            f"| {short(row['seconds'])} | {{doc}}`/{docname}` |"
         )
     return lines
 
@@ -100,7 +117,7 @@ def field_table(rows: list[dict[str, Any]]) -> list[str]:
     for row in sorted(largest, key=lambda row: row["bits"]):
         found = [bits[row["model"], size] for size in sizes]
         cells = [f"**{b:.3f}**" if b == best[s] else f"{b:.3f}" for s, b in zip(sizes, found)]
-        cells += [f"{row['parameters']:,}", f"{row['seconds']:.1f}"]
+        cells += [f"{row['parameters']:,}", short(row["seconds"])]
         lines.append(f"| {row['model']} | " + " | ".join(cells) + " |")
     return lines
 

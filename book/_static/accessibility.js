@@ -47,6 +47,9 @@ document.addEventListener("DOMContentLoaded", () => {
       if (wide) math.tabIndex = 0;
       else math.removeAttribute("tabindex");
     }
+    for (const box of all("div.math mjx-container, .pst-scrollable-table-container")) {
+      box.classList.toggle("too-wide", box.scrollWidth > box.clientWidth + 1);
+    }
   };
   window.addEventListener("resize", reachFormulas);
   document.addEventListener("toggle", reachFormulas, true);

@@ -23,7 +23,8 @@ The caption.
 CONF = f"""
 import sys
 sys.path.insert(0, {str(BOOK / "_ext")!r})
-extensions = ["myst_nb", "labs"]
+extensions = ["myst_nb", "labs", "together"]
+myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"
 numfig = True
 """
@@ -79,8 +80,8 @@ def test_figure_and_times_are_taken_from_the_lab(build):
     assert 'src="_images/lab-fig-rise.png"' in page
     assert "The caption." in page
     assert "Fig. 1" in page
-    assert "It takes 38 s." in page
-    assert "4 s" in page
+    assert "It takes 38\u00a0s." in page
+    assert "4\u00a0s" in page
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,15 @@ def test_a_figure_whose_output_was_removed_stops_the_build(build):
     page, messages = build(FIGURE, notebook)
     assert page is None
     assert "no figure glued" in messages
+
+
+def test_numbers_and_formulas_stay_together(build):
+    page, messages = build(
+        "It is 3.5 ± 0.2 %, or [1.2, 3.4], in 20 ms. Take **5** % of ($x$, $y$) and $n$-grams."
+        "\n\nA formula $z$ alone, `1 ± 2` and [ a link](https://example.org)."
+    )
+    assert page is not None, messages
+    assert "3.5\u00a0±\u00a00.2\u00a0%, or [1.2,\u00a03.4], in 20\u00a0ms." in page
+    assert '</strong>\u00a0% of <span class="together">(<span' in page
+    assert page.count('class="together"') == 3
+    assert '1</span> <span class="pre">±</span>' in page

@@ -141,3 +141,10 @@ def test_a_field_is_a_table_whose_best_are_bold():
         "| b | 4.000 | **1.000** | 1,200 | 0.5 |",
         "| a | **3.000** | 2.000 | 1,200 | 0.5 |",
     ]
+
+
+def test_names_and_seconds_are_for_readers():
+    assert scoreboard.readable("6-gram, modified-kneser-ney") == "6-gram, modified Kneser-Ney"
+    assert scoreboard.readable("maximum entropy, order 5") == "maximum entropy, order 5"
+    assert scoreboard.readable("mle") == "mle"
+    assert [scoreboard.short(x) for x in (0.04, 0.05, 2011.84)] == ["< 0.1", "0.1", "2,011.8"]
