@@ -30,6 +30,7 @@ ORDER = (
     *(
         "tables",
         "task_sets",
+        "streams",
         "episodes",
         "class_splits",
         "sinusoid",
