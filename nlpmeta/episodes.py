@@ -157,7 +157,11 @@ class EpisodeSampler:
         drawn = self._drawn
         if drawn is None or drawn[0] != number:
             indices = number * self._together + np.arange(self._together)
-            drawn = self._drawn = number, *self._draw(self._streams(self.seed, indices))
+            streams = self._streams(self.seed, indices)
+            found = self._draw(streams)
+            if not streams.exact:
+                found = self._draw(Generators(self.seed, indices))
+            drawn = self._drawn = number, *found
         return drawn[1:]
 
     def _draw(self, streams: Streams | Generators) -> tuple[np.ndarray, np.ndarray]:

@@ -3,9 +3,9 @@
 A task that has a generator of its own can be drawn alone, in any order, by any worker; but to make
 a generator takes longer than to draw a task with it. :class:`Streams` holds the generators
 ``numpy.random.default_rng([seed, index])`` of many indices, and one array operation does for all of
-them what each would do alone. What it draws is, word for word, what NumPy's would.
-:class:`Generators` are NumPy's themselves, which are faster where the order of a hundred things
-or more is drawn.
+them what each would do alone. What it draws is, word for word, what NumPy's would, and where it
+is not, which is rare, ``exact`` says so. :class:`Generators` are NumPy's themselves, which are
+faster where the order of a hundred things or more is drawn.
 
 The generator is PCG XSL-RR 128/64 (O'Neill, 2014): a state of 128 bits goes from ``s`` to
 ``a * s + c``, and 64 bits of it come out, scrambled. Its start is hashed from seed and index as in
@@ -97,6 +97,12 @@ class Streams:
     indices : ndarray of int, shape (n,)
         Each from 0 to 2^32 - 1.
 
+    Attributes
+    ----------
+    exact : bool
+        Whether all that was drawn is what NumPy draws. It is not where NumPy would have rejected
+        a word (at most ``high`` of 2^32 words), nor in one case of :meth:`choices`.
+
     Raises
     ------
     ValueError
@@ -117,6 +123,7 @@ class Streams:
         for name, value in (("seed", seed), ("index", indices.min()), ("index", indices.max())):
             if not 0 <= value < 2**32:
                 raise ValueError(f"{name} is {value}; give 0 to 2**32 - 1")
+        self.exact = True
         high, low, step_high, step_low = _seeds(seed, indices.astype(np.uint32))
         step = step_high << 1 | step_low >> 63, step_low << 1 | 1  # c is odd
         self._shifts = _times(_SUMS, step)
@@ -137,18 +144,24 @@ class Streams:
             columns.append(words.reshape(-1, numbers.shape[1]))
         self._words = np.concatenate(columns)
 
-    def integers(self, high: int) -> np.ndarray:
-        """One number below ``high`` from each stream, (n,), as ``Generator.integers`` draws it.
+    def _below(self, words: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Numbers below ``high`` (uint64): of word times ``high`` the upper half (Lemire, 2019)."""
+        products = words * high
+        lower = products & 0xFFFFFFFF
+        near = lower < high
+        if near.any():
+            limits = np.broadcast_to(high, lower.shape)[near]
+            self.exact &= not (lower[near] < (2**32 - limits) % limits).any()
+        return (products >> 32).astype(np.int64)
 
-        A word of 32 bits times ``high``, and of the product the upper half (Lemire, 2019). The
-        one word in 2^32 / high that NumPy draws again for perfect evenness is kept.
-        """
+    def integers(self, high: int) -> np.ndarray:
+        """One number below ``high`` from each stream, (n,), as ``Generator.integers`` draws it."""
         if high == 1:
             return np.zeros(len(self._at), np.int64)
         self._reach(self._at.max() + 1)
         words = self._words[self._at, np.arange(len(self._at))]
         self._at += 1
-        return (words * high >> 32).astype(np.int64)
+        return self._below(words, np.uint64(high))
 
     def permutations(self, sizes: np.ndarray) -> np.ndarray:
         """An order of 0 to ``sizes[i] - 1`` from stream i, as ``Generator.permutation`` draws it.
@@ -192,8 +205,8 @@ class Streams:
             Each at least ``n``; stream i draws ``n`` below ``sizes[i, 0]``, then below
             ``sizes[i, 1]`` ...
         n : int
-            At least 1. NumPy has another way where sizes are above 10,000 and n is above a
-            fiftieth of them.
+            At least 1. Where a size is above 10,000 and n above a fiftieth of it, NumPy has
+            another way, and ``exact`` becomes False.
 
         Returns
         -------
@@ -211,7 +224,8 @@ class Streams:
         )
         below[:n] += sizes_flat
         words = self._words[places, np.arange(len(sizes)).repeat(sizes.shape[1])]
-        drawn = (words * below.astype(np.uint64) >> 32).astype(np.int64)
+        drawn = self._below(words, below.astype(np.uint64))
+        self.exact &= not ((sizes > 10_000) & (n > sizes // 50)).any()
         chosen, swaps = drawn[:n], drawn[n:]
         for i in range(1, n):
             there = (chosen[:i] == chosen[i]).any(0)
@@ -223,7 +237,7 @@ class Streams:
 
 
 class Generators:
-    """NumPy's generators, one after the other: the same numbers as from :class:`Streams`.
+    """NumPy's generators, one after the other: the numbers of :class:`Streams`, always exact.
 
     Parameters
     ----------
@@ -236,6 +250,8 @@ class Generators:
     >>> bool((alone.permutations(np.full(3, 9)) == together.permutations(np.full(3, 9))).all())
     True
     """
+
+    exact = True
 
     def __init__(self, seed: int, indices: np.ndarray) -> None:
         self._each = [np.random.default_rng([seed, index]) for index in indices.tolist()]

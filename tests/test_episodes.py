@@ -92,6 +92,15 @@ def test_tasks_are_those_of_a_loop_that_takes_one_example_at_a_time(many):
         assert (task.support_x.tolist(), task.query_x.tolist()) == (support, query)
 
 
+def test_a_block_that_streams_do_not_draw_as_numpy_is_drawn_by_numpy():
+    data = by_class(torch.arange(20_100), ["a"] * 10_050 + ["b"] * 10_050)
+    task = EpisodeSampler(data, n_way=2, k_shot=2, n_query=300, seed=5).task(3)
+    rng = np.random.default_rng([5, 3])
+    rows = [10_050 * c + rng.choice(10_050, 302, replace=False) for c in rng.permutation(2)]
+    assert task.support_x.tolist() == [*rows[0][:2], *rows[1][:2]]
+    assert task.query_x.tolist() == [*rows[0][2:], *rows[1][2:]]
+
+
 def test_what_is_done_to_a_task_does_not_reach_the_next():
     sampler = EpisodeSampler(made_data([[5, 5]]), n_way=2, k_shot=1, n_query=2, seed=0)
     before = sampler.task(0)

@@ -51,6 +51,23 @@ def test_long_draws_go_on_where_short_ones_end():
             assert chosen[i, c].tolist() == rng.choice(400, 150, replace=False).tolist()
 
 
+def test_what_numpy_would_draw_otherwise_is_told():
+    high = 3 * 2**30  # a word in four is rejected
+    streams = Streams(0, np.arange(20))
+    drawn = streams.integers(high)
+    alone = np.array([np.random.default_rng([0, i]).integers(high) for i in range(20)])
+    assert (drawn != alone).any()
+    assert not streams.exact
+    for i in range(20):
+        one = Streams(0, np.array([i]))
+        assert (one.integers(high) == alone[i]) == one.exact
+    streams = Streams(0, np.arange(2))
+    streams.choices(np.full((2, 1), 10_000), 300)
+    assert streams.exact
+    streams.choices(np.full((2, 1), 10_001), 300)
+    assert not streams.exact
+
+
 @given(st.integers(1, 30), st.integers(0, 20), st.integers(0, 99))
 def test_choices_differ_and_stay_below_their_size(n, more, seed):
     chosen = Streams(seed, np.arange(7)).choices(np.full((7, 2), n + more), n)
